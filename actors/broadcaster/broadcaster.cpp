@@ -1,0 +1,56 @@
+#include "actors/broadcaster/broadcaster.hpp"
+
+#include "actors/errors.hpp"
+
+#include <deque>
+#include <prometheus/counter.h>
+#include <utility>
+
+namespace troupe {
+
+/// Hands the newest version to everyone who waits for it or an older one.
+void BroadcasterState::serve() {
+  if (!newest) return;
+  std::deque<bool> answered(generators.size(), false);
+  for (std::size_t i = 0; i < generators.size(); ++i) {
+    if (generators[i].wish > newest.version()) continue;
+    answered[i] = true;
+    generators[i].promise.deliver(newest);
+    plan.telemetry->metrics()
+        .counter("troupe_broadcaster_bytes_total")
+        .Increment(static_cast<double>(newest.elements() * sizeof(float)));
+  }
+  generators.erase_answered(answered);
+}
+
+Broadcaster::behavior_type broadcaster(Broadcaster::stateful_pointer<BroadcasterState> self,
+                                       BroadcasterPlan plan) {
+  auto& state = self->state;
+  state.plan = plan;
+  state.activity = &plan.telemetry->activity(state.name);
+  self->delayed_send(self, plan.deadlines.check_interval(), check_atom::value);
+  return {
+      [&state](publish_atom, const Weights& weights) -> caf::result<void> {
+        if (state.newest && weights.version() <= state.newest.version())
+          return make_error(Errc::version_not_newer, std::to_string(weights.version()));
+        state.activity->enter("publish", true);
+        state.newest = weights;
+        state.serve();
+        state.plan.telemetry->progress(state.name);
+        state.activity->enter("wait", false);
+        return caf::unit;
+      },
+      [self, &state](take_atom, PolicyVersion at_least) -> caf::result<Weights> {
+        auto promise = self->make_response_promise<Weights>();
+        state.generators.add(promise, at_least, self->clock().now());
+        state.serve();
+        return promise;
+      },
+      [self, &state](check_atom) {
+        state.generators.answer_impatient(self->clock().now(), state.plan.deadlines.patience());
+        self->delayed_send(self, state.plan.deadlines.check_interval(), check_atom::value);
+      },
+  };
+}
+
+}  // namespace troupe

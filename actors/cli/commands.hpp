@@ -1,0 +1,65 @@
+#pragma once
+// One function per command of the binary. Each returns the exit code.
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace troupe {
+
+/// Documented in `troupe --help` and README.
+enum ExitCode : int {
+  exit_ok = 0,
+  exit_failed = 1,        // the run ended with an error; what was trained is saved
+  exit_bad_input = 2,     // command line, config, data or model file
+  exit_interrupted = 130  // Ctrl-C
+};
+
+struct TrainOptions {
+  std::filesystem::path config;
+  std::vector<std::string> overrides;
+  bool trace = false, quiet = false, plain = false;
+};
+int train(const TrainOptions& options);
+
+struct EvalOptions {
+  std::filesystem::path model;
+  std::filesystem::path data;  // jsonl; empty: held-out problems of the built-in task
+  std::vector<std::int32_t> digits = {2, 3};
+  std::int32_t prompts = 384;
+  std::int32_t max_new_tokens = 52;
+  std::uint64_t seed = 99;
+  std::int32_t threads = 1;
+  std::string device = "auto";
+  bool json = false;
+};
+int evaluate_model(const EvalOptions& options);
+
+struct SampleOptions {
+  std::filesystem::path model;
+  std::vector<std::string> prompts;
+  std::int32_t count = 1, max_new_tokens = 64;
+  double temperature = 1.0, top_p = 1.0;
+  std::int32_t top_k = 0;
+  std::uint64_t seed = 0;
+  std::string device = "auto";
+  bool json = false;
+};
+int sample(const SampleOptions& options);
+
+struct DataOptions {
+  std::filesystem::path file;
+  std::vector<std::int32_t> digits = {2, 3};
+  std::uint64_t count = 1600, seed = 0;
+  bool held_out = false;
+};
+int write_data(const DataOptions& options);
+
+int check(const std::filesystem::path& config, const std::vector<std::string>& overrides,
+          bool json);
+int version();
+
+/// "Troupe 0.1.0, g++ 12.2, LibTorch 2.11.0"
+std::string build_description();
+
+}  // namespace troupe

@@ -1,0 +1,162 @@
+#pragma once
+// The actor config file as plain structs, one per section. Every key's meaning, range and default
+// is documented once, in schema.cpp, from which `troupe check` prints the resolved file.
+#include "actors/task/task.hpp"
+#include "gpu/training/policy_update.hpp"
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace troupe {
+
+struct RunConfig {           // [run]
+  std::string name = "run";  // run directory: <out>/<name>
+  std::filesystem::path out = "runs";
+  std::uint64_t seed = 0;
+  std::int32_t threads = 0;     // 0: as many as cores; shared out among the computing actors
+  std::string device = "auto";  // auto | cpu | cuda:N
+};
+
+struct ModelConfig {           // [model]
+  std::filesystem::path path;  // Hugging Face directory to start from; empty: the keys below
+  std::int32_t layers = 2, hidden = 64, heads = 4, kv_heads = 2, intermediate = 160;
+  std::int32_t head_dim = 0;  // 0: hidden / heads
+  std::int32_t max_positions = 256;
+  double rope_theta = 1000.0, rms_norm_eps = 1e-6;
+  bool tied_embeddings = true, qkv_bias = false, qk_norm = false;
+};
+
+struct TaskConfig {               // [task]
+  std::string kind = "addition";  // addition | jsonl
+  std::vector<std::int32_t> digits = {2, 3};
+  std::filesystem::path prompts;   // jsonl: training prompts
+  std::filesystem::path held_out;  // jsonl: evaluation prompts; empty: as kind = addition does
+  bool shuffle = false;            // jsonl
+};
+
+struct GeneratorConfig {  // [generator]
+  std::int32_t count = 1;
+  std::int32_t slots = 256;  // rollouts sampled at once, per generator
+  std::int32_t threads = 0;  // 0: an equal share of run.threads
+  std::int32_t max_new_tokens = 40;
+  double temperature = 1.0, top_p = 1.0;
+  std::int32_t top_k = 0;
+  std::string cache_after_swap = "keep";  // keep | recompute
+};
+
+struct VerifierConfig {  // [verifier]
+  std::int32_t count = 1;
+  double accuracy_reward = 1.0, format_reward = 0.1;
+};
+
+struct ReplayBufferConfig {          // [replay-buffer]
+  std::int32_t batch = 32;           // groups per update
+  std::int32_t group_size = 8;       // rollouts per group
+  std::int32_t staleness_bound = 2;  // eta, in versions
+  std::string order = "ticket";      // ticket | completion
+  bool refill_zero_signal = false;   // DAPO's dynamic sampling
+  double group_deadline_seconds = 300;
+};
+
+struct LearnerConfig {       // [learner]
+  std::int32_t threads = 0;  // 0: an equal share of run.threads
+  std::int64_t tokens_per_micro_batch = 4096;
+  gpu::UpdateConfig update;  // advantage, clip-low, ..., beta1, ..., max-gradient-norm
+  std::int32_t refused_updates_limit = 3;  // consecutive non-finite updates that end the run
+  std::int32_t gap_rollouts = 8;           // per update; their log-prob gap is measured
+};
+
+struct BroadcasterConfig {         // [broadcaster]
+  std::int32_t keep_versions = 0;  // 0: staleness-bound + 2
+};
+
+struct DirectorConfig {                  // [director]
+  double request_deadline_seconds = 30;  // every request between actors
+  double stall_deadline_seconds = 120;   // no progress anywhere: the run ends with an error
+  std::int32_t restart_limit = 5;        // restarts per actor before the run ends
+};
+
+struct EvaluationConfig {      // [evaluation]
+  std::int32_t prompts = 384;  // held-out prompts before and after
+  std::int32_t every = 10;     // updates between evaluations while an rl stage runs; 0: none
+  std::int32_t prompts_during = 128;
+  std::int32_t max_new_tokens = 52;
+  std::uint64_t seed = 99;
+  std::int32_t samples_shown = 3;
+};
+
+struct MetricsConfig {    // [metrics]
+  std::int32_t port = 0;  // 0: no server
+  std::string address = "127.0.0.1";
+};
+
+/// One [[stage]] table; keys that do not belong to the stage's kind are errors.
+struct StageConfig {
+  std::string kind;          // pretrain | sft | rl | eval
+  std::string name;          // shown; default: kind
+  std::int32_t updates = 0;  // 0 allowed for eval only
+  // pretrain, sft
+  std::int32_t batch_documents = 16;
+  std::filesystem::path documents;   // jsonl {"prompt","response"}; empty: the built-in corpus
+  std::int32_t documents_limit = 0;  // sft on the built-in corpus: a fixed set of this many
+                                     // documents, drawn from again and again; 0: endless
+  std::vector<std::int32_t> digits;  // built-in corpus; default: task.digits
+  AdditionMix mix;
+  bool keep_optimizer = false;  // go on with the moments of the stage before
+  double gate = 0;              // worked share that must be reached; 0: none
+  std::int32_t gate_every = 100, gate_limit = 6000, gate_documents = 128;
+  // pretrain, sft, rl
+  double learning_rate = 1e-3, learning_rate_final = 1e-4;
+  std::int32_t warmup_updates = 5;
+  double weight_decay = 0.0;
+};
+
+struct Config {
+  std::filesystem::path file;
+  RunConfig run;
+  ModelConfig model;
+  TaskConfig task;
+  GeneratorConfig generator;
+  VerifierConfig verifier;
+  ReplayBufferConfig replay_buffer;
+  LearnerConfig learner;
+  BroadcasterConfig broadcaster;
+  DirectorConfig director;
+  EvaluationConfig evaluation;
+  MetricsConfig metrics;
+  std::vector<StageConfig> stages;
+};
+
+/// One thing wrong with a config; line and column are 0 for an override given on the command line.
+struct ConfigProblem {
+  std::string file, key, message, remedy;
+  std::uint32_t line = 0, column = 0;
+};
+
+/// On success `problems` is empty. Warnings are never fatal.
+struct ConfigResult {
+  Config config;
+  std::vector<ConfigProblem> problems, warnings;
+};
+/// Reads the file, applies `overrides` and checks everything; all problems are reported at once, in
+/// the order of the file. An override is "section.key=value" or "stage.NAME_OR_NUMBER.key=value"
+/// (numbers count from 1), its value as in TOML, bare words taken as strings. Relative input paths
+/// start at the folder of the config file, those of overrides at the current folder; both become
+/// absolute.
+ConfigResult load_config(const std::filesystem::path& file,
+                         const std::vector<std::string>& overrides);
+
+/// "file:line:column: key: message; remedy", one line each.
+std::string render(const ConfigProblem& problem);
+
+/// The full resolved config as TOML, each key with its comment; load_config of it gives the same
+/// config.
+std::string print_config(const Config& config);
+/// The same as JSON, for the report and run directory.
+std::string config_json(const Config& config);
+/// 16 hex digits over the resolved values (not over names of files outside).
+std::string config_digest(const Config& config);
+
+}  // namespace troupe

@@ -1,0 +1,532 @@
+#include "actors/config/schema.hpp"
+
+#include <functional>
+#include <limits>
+#include <utility>
+
+namespace troupe::config {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr Kinds kSupervised = kPretrain | kSft, kTraining = kSupervised | kRl;
+
+/// A rule and where the key belongs, written left to right in the tables below.
+struct Terms {
+  Rule rule{-kInfinity, kInfinity, false, false, {}, PathKind::input_file};
+  Kinds kinds = kPretrain | kSft | kRl | kEval;
+  Needs needs = Needs::nothing;
+
+  Terms in(Kinds stages) const {
+    Terms result = *this;
+    result.kinds = stages;
+    return result;
+  }
+  Terms if_own(Needs what) const {
+    Terms result = *this;
+    result.needs = what;
+    return result;
+  }
+  Terms own_model() const { return if_own(Needs::own_model); }
+  Terms own_corpus() const { return if_own(Needs::own_corpus); }
+};
+
+Terms any() {
+  return {};
+}
+Terms range(double least, double most, bool least_excluded = false, bool most_excluded = false) {
+  return {{least, most, least_excluded, most_excluded, {}, PathKind::input_file}};
+}
+Terms at_least(double least) {
+  return range(least, kInfinity);
+}
+Terms between(double least, double most) {
+  return range(least, most);
+}
+/// (0, most]
+Terms positive(double most) {
+  return range(0, most, true);
+}
+/// [0, 1)
+Terms below_one() {
+  return range(0, 1, false, true);
+}
+Terms one_of(std::vector<std::string> choices) {
+  return {{-kInfinity, kInfinity, false, false, std::move(choices), PathKind::input_file}};
+}
+Terms path(PathKind kind) {
+  return {{-kInfinity, kInfinity, false, false, {}, kind}};
+}
+
+/// One line of a table. `member`: a pointer to a member of the section's struct, or a function from
+/// the struct to the member.
+template <class Owner>
+struct Row {
+  template <class Member>
+  Row(const char* key, Member member, Terms when, const char* unit_text, const char* text)
+      : name(key),
+        terms(std::move(when)),
+        unit(unit_text),
+        comment(text),
+        get([member](Owner& owner) { return slot(std::invoke(member, owner)); }) {}
+
+  std::string name;
+  Terms terms;
+  std::string unit, comment;
+  std::function<Slot(Owner&)> get;
+};
+
+template <class Owner>
+Key make_key(const Row<Owner>& row, Kinds kinds, std::function<Owner&(Target)> owner) {
+  return {row.name,
+          row.terms.rule,
+          kinds,
+          row.terms.needs,
+          row.unit,
+          row.comment,
+          [get = row.get, owner](Target to) { return get(owner(to)); }};
+}
+
+template <class Owner>
+Section section(const char* name, const char* comment, Owner Config::*part,
+                const std::vector<Row<Owner>>& rows) {
+  Section result{name, comment, {}};
+  for (const auto& row : rows)
+    result.keys.push_back(
+        make_key<Owner>(row, 0, [part](Target to) -> Owner& { return to.config.*part; }));
+  return result;
+}
+
+Section stage_table(const char* comment, const std::vector<Row<StageConfig>>& rows) {
+  Section result{"stage", comment, {}};
+  for (const auto& row : rows)
+    result.keys.push_back(make_key<StageConfig>(
+        row, row.terms.kinds, [](Target to) -> StageConfig& { return *to.stage; }));
+  return result;
+}
+
+gpu::ObjectiveConfig& objective(LearnerConfig& learner) {
+  return learner.update.objective;
+}
+gpu::AdamW& adamw(LearnerConfig& learner) {
+  return learner.update.adamw;
+}
+
+// A member of an inner struct, as a function of the section's struct.
+template <auto Inner, auto Member>
+auto inside() {
+  return [](auto& owner) -> auto& {
+    return std::invoke(Member, std::invoke(Inner, owner));
+  };
+}
+template <auto Member>
+auto objective_member() {
+  return inside<&objective, Member>();
+}
+template <auto Member>
+auto adamw_member() {
+  return inside<&adamw, Member>();
+}
+template <auto Member>
+auto mix_member() {
+  return inside<&StageConfig::mix, Member>();
+}
+
+Section run_section() {
+  using C = RunConfig;
+  return section<C>(
+      "run", "What the run is called, where it goes and what it computes on.", &Config::run,
+      {
+          {"name", &C::name, any(), "", "Name of the run; its files go to <out>/<name>."},
+          {"out", &C::out, path(PathKind::output), "",
+           "Folder of all runs, made when needed; starts at the folder troupe is called from."},
+          {"seed", &C::seed, at_least(0), "",
+           "Every random choice of the run follows from this number."},
+          {"threads", &C::threads, between(0, 4096), "threads",
+           "Computing threads in all, shared out among the actors; 0: as many as there are cores."},
+          {"device", &C::device, any(), "",
+           "auto, cpu or cuda:N; auto takes the first GPU if there is one."},
+      });
+}
+
+Section model_section() {
+  using C = ModelConfig;
+  return section<C>(
+      "model",
+      "The policy: a decoder of the Llama, Qwen2 or Qwen3 family. Either path, or the shape of a "
+      "model made at random from the seed.",
+      &Config::model,
+      {
+          {"path", &C::path, path(PathKind::input_folder), "",
+           "Model folder in Hugging Face layout to start from; empty: a new model of the shape "
+           "below."},
+          {"layers", &C::layers, between(1, 1024).own_model(), "layers",
+           "Number of decoder blocks."},
+          {"hidden", &C::hidden, between(2, 65536).own_model(), "elements",
+           "Width of the residual stream."},
+          {"heads", &C::heads, between(1, 1024).own_model(), "heads",
+           "Query heads of the attention."},
+          {"kv-heads", &C::kv_heads, between(1, 1024).own_model(), "heads",
+           "Key and value heads; must divide heads, and heads / kv-heads query heads share one."},
+          {"head-dim", &C::head_dim, between(0, 1024).own_model(), "elements",
+           "Width of one head, even; 0: hidden / heads."},
+          {"intermediate", &C::intermediate, between(1, 1048576).own_model(), "elements",
+           "Width of the SwiGLU layer."},
+          {"max-positions", &C::max_positions, between(8, 1048576).own_model(), "tokens",
+           "Longest sequence, prompt and response together; sets the size of the KV cache."},
+          {"rope-theta", &C::rope_theta, range(1, 1e9).own_model(), "",
+           "Base of the rotary position embedding; small suits short sequences."},
+          {"rms-norm-eps", &C::rms_norm_eps, positive(1).own_model(), "",
+           "Added to the mean square in RMSNorm."},
+          {"tied-embeddings", &C::tied_embeddings, any().own_model(), "",
+           "Input and output embeddings are one matrix."},
+          {"qkv-bias", &C::qkv_bias, any().own_model(), "",
+           "Biases on the query, key and value projections (Qwen2)."},
+          {"qk-norm", &C::qk_norm, any().own_model(), "",
+           "RMSNorm of queries and keys per head (Qwen3)."},
+      });
+}
+
+Section task_section() {
+  using C = TaskConfig;
+  return section<C>(
+      "task", "What is trained on and how it is checked.", &Config::task,
+      {
+          {"kind", &C::kind, one_of({"addition", "jsonl"}), "",
+           "addition: sums made on the fly, worked column by column; jsonl: prompts and answers "
+           "from a file."},
+          {"digits", &C::digits, between(1, 18), "digits",
+           "Lengths of the operands, drawn with equal odds; name a length twice to double its "
+           "share."},
+          {"prompts", &C::prompts, path(PathKind::input_file), "",
+           "jsonl: file with a training prompt and its answer per line, {\"prompt\", \"answer\"}."},
+          {"held-out", &C::held_out, path(PathKind::input_file), "",
+           "jsonl: file with the prompts of evaluation; empty: held-out sums of the built-in "
+           "task."},
+          {"shuffle", &C::shuffle, any(), "", "jsonl: a new order in each pass over the file."},
+      });
+}
+
+Section director_section() {
+  using C = DirectorConfig;
+  return section<C>(
+      "director", "Casts the actors, runs the stages, watches and restarts.", &Config::director,
+      {
+          {"request-deadline-seconds", &C::request_deadline_seconds, positive(86400), "seconds",
+           "Longest wait for the answer to a request between actors."},
+          {"stall-deadline-seconds", &C::stall_deadline_seconds, positive(86400), "seconds",
+           "With no progress anywhere for this long the run ends with an error."},
+          {"restart-limit", &C::restart_limit, between(0, 1000000), "restarts",
+           "Restarts of a generator or verifier before the run ends."},
+      });
+}
+
+Section generator_section() {
+  using C = GeneratorConfig;
+  return section<C>(
+      "generator", "Samples rollouts with the newest weights it has.", &Config::generator,
+      {
+          {"count", &C::count, between(1, 256), "generators",
+           "Generators, each with an engine and a KV cache of its own."},
+          {"slots", &C::slots, between(1, 65536), "rollouts",
+           "Rollouts sampled at once by one generator; throughput grows until about 256."},
+          {"threads", &C::threads, between(0, 4096), "threads",
+           "Computing threads of one generator; 0: its share of run.threads."},
+          {"max-new-tokens", &C::max_new_tokens, between(1, 1048576), "tokens",
+           "Longest response in training; a response that reaches it is cut."},
+          {"temperature", &C::temperature, positive(100), "",
+           "Divides the logits; the learner uses the same, so ratios compare like with like."},
+          {"top-p", &C::top_p, range(0, 1, true), "",
+           "Samples only from the most probable tokens of this total mass; 1: from all."},
+          {"top-k", &C::top_k, between(0, 1048576), "tokens",
+           "Samples only from the k most probable tokens; 0: from all."},
+          {"cache-after-swap", &C::cache_after_swap, one_of({"keep", "recompute"}), "",
+           "What new weights do to the KV cache of rollouts under way: keep goes on with the old "
+           "entries, recompute makes them anew."},
+      });
+}
+
+Section verifier_section() {
+  using C = VerifierConfig;
+  return section<C>(
+      "verifier",
+      "Grades rollouts by rules: reward = accuracy-reward * accuracy + format-reward * format.",
+      &Config::verifier,
+      {
+          {"count", &C::count, between(1, 256), "verifiers", "Verifiers working side by side."},
+          {"accuracy-reward", &C::accuracy_reward, between(-1000, 1000), "",
+           "Reward of a right answer in the right format."},
+          {"format-reward", &C::format_reward, between(-1000, 1000), "",
+           "Reward of <think>...</think><answer>...</answer>, right or wrong; above 0.1 a weak "
+           "base learns the format alone."},
+      });
+}
+
+Section replay_buffer_section() {
+  using C = ReplayBufferConfig;
+  return section<C>(
+      "replay-buffer", "Collects graded rollouts into groups and groups into batches.",
+      &Config::replay_buffer,
+      {
+          {"batch", &C::batch, between(1, 65536), "groups", "Groups, that is prompts, per update."},
+          {"group-size", &C::group_size, between(1, 4096), "rollouts",
+           "Rollouts per prompt; their rewards are compared with each other."},
+          {"staleness-bound", &C::staleness_bound, between(0, 1024), "versions",
+           "Largest lag (eta): no token is trained that was sampled more than this many versions "
+           "ago. 0: generation and training take turns; 1 or 2: they overlap."},
+          {"order", &C::order, one_of({"ticket", "completion"}), "",
+           "Order of groups in batches: as their tickets were issued (short rollouts get no head "
+           "start) or as they complete."},
+          {"refill-zero-signal", &C::refill_zero_signal, any(), "",
+           "Replace groups of equal reward by new ones until the batch is full (dynamic sampling, "
+           "DAPO); false: drop them and train on the rest."},
+          {"group-deadline-seconds", &C::group_deadline_seconds, positive(86400), "seconds",
+           "A group that is not complete by then is dropped and counted."},
+      });
+}
+
+Section learner_section() {
+  using C = LearnerConfig;
+  using O = gpu::ObjectiveConfig;
+  return section<C>(
+      "learner", "Turns a batch into one update. Learning rates belong to the stages.",
+      &Config::learner,
+      {
+          {"threads", &C::threads, between(0, 4096), "threads",
+           "Computing threads of the learner; 0: its share of run.threads."},
+          {"tokens-per-micro-batch", &C::tokens_per_micro_batch, between(1, 1 << 30), "tokens",
+           "Most tokens in one forward and backward pass; a batch of more is accumulated. Bounds "
+           "the memory, not the result."},
+          {"advantage", objective_member<&O::advantage>(), one_of({"grpo", "dr-grpo", "batch"}), "",
+           "grpo: (reward - group mean) / group deviation; dr-grpo: not divided; batch: deviation "
+           "of the whole batch."},
+          {"normaliser", objective_member<&O::normaliser>(),
+           one_of({"token", "sequence", "constant"}), "",
+           "What the loss is averaged over: all tokens (DAPO), each rollout first (GRPO), or a "
+           "constant length, generator.max-new-tokens (Dr. GRPO)."},
+          {"correction", objective_member<&O::correction>(), one_of({"ppo", "decoupled", "none"}),
+           "",
+           "How staleness is corrected: ppo clips the ratio to the log-probs recorded by the "
+           "generator; decoupled clips against the policy before the update and weighs by a capped "
+           "ratio; none ignores the recorded log-probs."},
+          {"clip-low", objective_member<&O::clip_low>(), below_one(), "",
+           "The ratio new / old is kept above 1 - clip-low."},
+          {"clip-high", objective_member<&O::clip_high>(), between(0, 100), "",
+           "The ratio new / old is kept below 1 + clip-high; higher than clip-low leaves room to "
+           "explore (DAPO)."},
+          {"dual-clip", objective_member<&O::dual_clip>(), between(0, 1000), "",
+           "Bound of the ratio where the advantage is negative, above 1; 0: none."},
+          {"importance-cap", objective_member<&O::importance_cap>(), range(1, 1000), "",
+           "correction = \"decoupled\": cap of the weight proximal / behaviour."},
+          {"kl-weight", objective_member<&O::kl_weight>(), between(0, 100), "",
+           "Weight of the KL divergence (k3) to the weights at the start of the stage; 0: no "
+           "reference pass."},
+          {"entropy-weight", objective_member<&O::entropy_weight>(), between(-10, 10), "",
+           "Weight of the entropy bonus."},
+          {"minibatches", objective_member<&O::minibatches>(), between(1, 1024), "steps",
+           "Optimizer steps per batch."},
+          {"beta1", adamw_member<&gpu::AdamW::beta1>(), below_one(), "",
+           "AdamW: decay of the mean of the gradient."},
+          {"beta2", adamw_member<&gpu::AdamW::beta2>(), below_one(), "",
+           "AdamW: decay of the mean of its square."},
+          {"epsilon", adamw_member<&gpu::AdamW::epsilon>(), range(1e-30, 1), "",
+           "AdamW: added to the root of the mean square."},
+          {"max-gradient-norm", inside<&C::update, &gpu::UpdateConfig::max_gradient_norm>(),
+           between(0, 1e6), "", "A gradient of a larger L2 norm is scaled down to it; 0: never."},
+          {"refused-updates-limit", &C::refused_updates_limit, between(1, 1000000), "updates",
+           "Updates in a row that were refused for a number that is not finite before the run "
+           "ends."},
+          {"gap-rollouts", &C::gap_rollouts, between(0, 65536), "rollouts",
+           "Rollouts per update whose log-probs are computed again to measure the gap to the "
+           "generator; 0: not measured."},
+      });
+}
+
+Section broadcaster_section() {
+  using C = BroadcasterConfig;
+  return section<C>("broadcaster", "Hands each version of the weights to the generators.",
+                    &Config::broadcaster,
+                    {
+                        {"keep-versions", &C::keep_versions, between(0, 1026), "versions",
+                         "Versions of the weights kept in memory; 0: staleness-bound + 2."},
+                    });
+}
+
+Section evaluation_section() {
+  using C = EvaluationConfig;
+  return section<C>(
+      "evaluation", "Held-out prompts, answered once sampled at temperature 1 and once greedily.",
+      &Config::evaluation,
+      {
+          {"prompts", &C::prompts, between(1, 1000000), "prompts",
+           "Held-out prompts before and after an rl stage and in an eval stage; 384 give a "
+           "standard error of 2.5% at most."},
+          {"every", &C::every, between(0, 1000000), "updates",
+           "Updates between evaluations while an rl stage runs; 0: none."},
+          {"prompts-during", &C::prompts_during, between(1, 1000000), "prompts",
+           "Held-out prompts of those; 128 give a standard error of 4.5% at most."},
+          {"max-new-tokens", &C::max_new_tokens, between(1, 1048576), "tokens",
+           "Longest response in evaluation."},
+          {"seed", &C::seed, at_least(0), "",
+           "Draws the held-out prompts and samples; the same for runs to be compared."},
+          {"samples-shown", &C::samples_shown, between(0, 1000), "responses",
+           "Responses shown before and after."},
+      });
+}
+
+Section metrics_section() {
+  using C = MetricsConfig;
+  return section<C>(
+      "metrics", "Prometheus metrics at /metrics and the state at /healthz.", &Config::metrics,
+      {
+          {"port", &C::port, between(0, 65535), "", "TCP port; 0: no server."},
+          {"address", &C::address, any(), "",
+           "IP address the server listens on; 0.0.0.0 makes it reachable from other machines."},
+      });
+}
+
+Section stages_section() {
+  using C = StageConfig;
+  using M = AdditionMix;
+  return stage_table(
+      "The stages, one table each, run in this order.",
+      {
+          {"kind", &C::kind, one_of(stage_kinds()), "",
+           "pretrain and sft train on documents, rl on graded rollouts, eval only measures."},
+          {"name", &C::name, any(), "",
+           "Shown in the status and the report; the kind when left out."},
+          {"updates", &C::updates, between(1, 100000000).in(kTraining), "updates",
+           "Length of the stage."},
+          {"batch-documents", &C::batch_documents, between(1, 1000000).in(kSupervised), "documents",
+           "Documents per update."},
+          {"documents", &C::documents, path(PathKind::input_file).in(kSupervised), "",
+           "File with one {\"prompt\", \"response\"} per line; empty: the built-in corpus of sums, "
+           "which the next keys describe."},
+          {"documents-limit", &C::documents_limit, between(0, 10000000).in(kSft).own_corpus(),
+           "documents",
+           "A fixed set of this many documents, drawn from again and again; 0: endless."},
+          {"digits", &C::digits, between(1, 18).in(kSupervised).own_corpus(), "digits",
+           "Lengths of the operands; default: task.digits. A length named twice comes twice as "
+           "often."},
+          {"bare", mix_member<&M::bare>(), between(0, 1).in(kSupervised).own_corpus(), "share",
+           "Documents that give the answer without any tag."},
+          {"direct", mix_member<&M::direct>(), between(0, 1).in(kSupervised).own_corpus(), "share",
+           "Documents that answer at once: <think></think><answer>0843</answer>."},
+          {"work", mix_member<&M::work>(), between(0, 1).in(kSupervised).own_corpus(), "share",
+           "Documents that work column by column, then answer."},
+          {"broken", mix_member<&M::broken>(), between(0, 1).in(kSupervised).own_corpus(), "share",
+           "Worked documents with one tag missing. The four shares add up to 1."},
+          {"step-error", mix_member<&M::step_error>(), between(0, 1).in(kSupervised).own_corpus(),
+           "probability",
+           "Chance that a column of a worked document is off; the error carries on."},
+          {"answer-error", mix_member<&M::answer_error>(),
+           between(0, 1).in(kSupervised).own_corpus(), "probability",
+           "Chance that a digit of a bare or direct answer is off by one."},
+          {"keep-optimizer", &C::keep_optimizer, any().in(kSupervised), "",
+           "Go on with the moments of the stage before instead of fresh ones."},
+          {"gate", &C::gate, between(0, 1).in(kSupervised).own_corpus(), "share",
+           "Share of worked probe documents that the model must complete without a wrong token, in "
+           "each length of operands; the stage goes on at its last learning rate until then. 0: no "
+           "gate."},
+          {"gate-every", &C::gate_every, between(1, 1000000).in(kSupervised).own_corpus(),
+           "updates", "Updates between probes of the gate."},
+          {"gate-limit", &C::gate_limit, between(1, 100000000).in(kSupervised).own_corpus(),
+           "updates", "Updates after which the stage ends even if the gate is not passed."},
+          {"gate-documents", &C::gate_documents, between(1, 1000000).in(kSupervised).own_corpus(),
+           "documents", "Probe documents per length of operands."},
+          {"learning-rate", &C::learning_rate, positive(10).in(kTraining), "",
+           "Learning rate after the warm-up."},
+          {"learning-rate-final", &C::learning_rate_final, between(0, 10).in(kTraining), "",
+           "Learning rate at the end; linear in between."},
+          {"warmup-updates", &C::warmup_updates, between(0, 1000000).in(kTraining), "updates",
+           "Updates over which the learning rate rises from 0."},
+          {"weight-decay", &C::weight_decay, between(0, 10).in(kTraining), "",
+           "AdamW: decoupled weight decay, on every parameter."},
+      });
+}
+
+std::string listed(Kinds kinds) {
+  std::string text;
+  const auto& names = stage_kinds();
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if ((kinds >> i & 1) == 0) continue;
+    if (!text.empty()) text += kinds >> (i + 1) == 0 ? " and " : ", ";
+    text += names[i];
+  }
+  return text;
+}
+
+Kinds kind_bit(const std::string& kind) {
+  const auto& names = stage_kinds();
+  for (std::size_t i = 0; i < names.size(); ++i)
+    if (names[i] == kind) return Kinds{1} << i;
+  return 0;
+}
+
+}  // namespace
+
+const std::vector<std::string>& stage_kinds() {
+  static const std::vector<std::string> kinds = {"pretrain", "sft", "rl", "eval"};
+  return kinds;
+}
+
+const std::vector<Section>& sections() {
+  static const std::vector<Section> all = {
+      run_section(),         model_section(),      task_section(),          director_section(),
+      generator_section(),   verifier_section(),   replay_buffer_section(), learner_section(),
+      broadcaster_section(), evaluation_section(), metrics_section(),       stages_section()};
+  return all;
+}
+
+const Section& stage_section() {
+  return sections().back();
+}
+
+const Section* find_section(std::string_view name) {
+  for (const auto& section : sections())
+    if (section.name == name) return &section;
+  return nullptr;
+}
+
+const Key* Section::find(std::string_view key) const {
+  for (const auto& candidate : keys)
+    if (candidate.name == key) return &candidate;
+  return nullptr;
+}
+
+std::vector<std::string> Section::key_names() const {
+  std::vector<std::string> names;
+  for (const auto& key : keys) names.push_back(key.name);
+  return names;
+}
+
+std::optional<Complaint> inapplicable(const Key& key, const Config& config,
+                                      const StageConfig* stage) {
+  if (stage != nullptr && kind_bit(stage->kind) != 0 && (key.kinds & kind_bit(stage->kind)) == 0)
+    return Complaint{"does not belong to a stage of kind " + to_toml(stage->kind) + ", only to " +
+                         listed(key.kinds),
+                     "remove it"};
+  if (key.needs == Needs::own_corpus && !stage->documents.empty())
+    return Complaint{"is for the built-in corpus, but this stage reads its documents from a file",
+                     "remove it, or remove documents"};
+  if (key.needs == Needs::own_model && !config.model.path.empty())
+    return Complaint{"the model's shape comes from the folder in model.path",
+                     "remove it, or remove model.path"};
+  return {};
+}
+
+std::string facts(const Key& key) {
+  Config config;
+  StageConfig stage;
+  const Slot member = key.member({config, &stage});
+  std::string text = key.unit;
+  const auto add = [&](const std::string& fact) {
+    text += (text.empty() || fact.empty() ? "" : "; ") + fact;
+  };
+  add(key.rule.choices.empty() ? bounds(key.rule) : expectation(member, key.rule));
+  const Value initial = load(member, key.rule);
+  // What has no valid default is required, or says in its comment what it falls back to.
+  if (!store(initial, member, key.rule, {})) add("default " + to_toml(initial));
+  return text;
+}
+
+}  // namespace troupe::config

@@ -1,0 +1,57 @@
+#pragma once
+// The actors of one rl stage, and who takes whose place.
+#include "actors/broadcaster/broadcaster.hpp"
+#include "actors/director/director.hpp"
+#include "actors/generator/generator.hpp"
+#include "actors/replay_buffer/replay_buffer.hpp"
+#include "actors/verifier/verifier.hpp"
+
+#include <caf/blocking_actor.hpp>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace troupe {
+
+/// Owned by the director. A generator or verifier that dies is replaced, up to the restart limit;
+/// anything else ends the stage.
+class Cast {
+ public:
+  Cast(caf::blocking_actor* self, const RunPlan& plan, std::size_t stage,
+       PolicyVersion first_version);
+
+  const ReplayBuffer& buffer() const { return buffer_; }
+  const Broadcaster& broadcaster() const { return broadcaster_; }
+
+  /// Returns why the stage cannot go on, or nothing. Ignores who is not of this cast.
+  std::string down(const caf::down_msg& message);
+  /// Stops everyone in the order that lets the ledger account for all; returns its last record.
+  LedgerRecord dismiss(const std::string& reason);
+  const GeneratorTotals& totals() const { return totals_; }
+  bool totals_complete() const { return totals_complete_; }  // no generator died or failed to say
+  std::vector<std::string> names() const;
+
+ private:
+  struct Part {
+    std::string name;
+    std::uint32_t incarnation = 0;
+  };
+  Generator cast_generator(const Part& part);
+  Verifier cast_verifier(const Part& part);
+  GeneratorPlan generator_plan(const Part& part) const;
+  Deadlines deadlines() const;
+  std::string replace(std::map<caf::actor_addr, Part>& parts, const caf::down_msg& message,
+                      const std::function<void(const Part&)>& recast);
+
+  caf::blocking_actor* self_;
+  const RunPlan& plan_;
+  ReplayBuffer buffer_;
+  Broadcaster broadcaster_;
+  std::map<std::string, Generator> generators_;  // by name
+  std::map<std::string, Verifier> verifiers_;
+  std::map<caf::actor_addr, Part> generator_parts_, verifier_parts_;
+  GeneratorTotals totals_;
+  bool totals_complete_ = true;
+};
+
+}  // namespace troupe

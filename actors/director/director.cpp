@@ -1,0 +1,371 @@
+#include "actors/director/director.hpp"
+
+#include "actors/director/cast.hpp"
+#include "actors/errors.hpp"
+#include "actors/evaluator/evaluator.hpp"
+#include "actors/learner/learner.hpp"
+#include "gpu/model/model_directory.hpp"
+
+#include <algorithm>
+#include <caf/event_based_actor.hpp>
+#include <caf/send.hpp>
+#include <optional>
+#include <utility>
+
+namespace troupe {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The director's work. Sequential: it waits for messages in one place, `wait_for_learner`.
+class Direction {
+ public:
+  Direction(caf::blocking_actor* self, const RunPlan& plan) : self_(self), plan_(plan) {}
+  void run();
+
+ private:
+  const Config& config() const { return *plan_.config; }
+  Deadlines deadlines() const;
+  void spawn_learner();
+  void spawn_evaluator();
+  void run_stage(std::size_t index);
+  void run_supervised(std::size_t index, StageRecord& record);
+  void run_rollouts(std::size_t index, StageRecord& record);
+  LearnerOutcome wait_for_learner(Cast* cast, std::int32_t evaluate_every);
+  void evaluate_during(std::int32_t update, const Weights& weights, std::int32_t every);
+  std::optional<EvaluationResult> evaluate_now(std::int32_t prompts, std::int32_t update);
+  void begin_learner(LearnerPlan plan);
+  void add_times(StageRecord& record, const std::vector<std::string>& actors);
+  void save(const std::string& name);
+  void fail(const std::string& why);
+  LearnerOutcome failed_outcome() const;
+
+  caf::blocking_actor* self_;
+  const RunPlan& plan_;
+  Learner learner_;
+  Evaluator evaluator_;
+  bool learner_alive_ = false, evaluating_ = false, interrupted_ = false;
+  std::string failure_;
+  Weights newest_;
+  bool base_saved_ = false;
+};
+
+Deadlines Direction::deadlines() const {
+  return {std::chrono::duration_cast<caf::actor_clock::duration_type>(
+      std::chrono::duration<double>(config().director.request_deadline_seconds))};
+}
+
+void Direction::fail(const std::string& why) {
+  if (!failure_.empty()) return;
+  failure_ = why;
+  plan_.telemetry->event("failure", why);
+}
+
+LearnerOutcome Direction::failed_outcome() const {
+  LearnerOutcome outcome;
+  outcome.weights = newest_;
+  outcome.failure = failure_;
+  return outcome;
+}
+
+void Direction::spawn_learner() {
+  LearnerSetup setup;
+  setup.prepare_thread = [set = plan_.backends.set_threads, threads = config().learner.threads] {
+    set(threads);
+  };
+  gpu::SamplingView view;
+  view.temperature = config().generator.temperature > 0
+                         ? static_cast<float>(config().generator.temperature)
+                         : 1.0f;
+  view.banned = sampling_params(config(), *plan_.materials->tokenizer).banned;
+  setup.engine = [make = plan_.backends.training_engine, decoder = plan_.materials->decoder, view,
+                  tokens = config().learner.tokens_per_micro_batch] {
+    return make(decoder, view, tokens);
+  };
+  setup.weights = plan_.materials->weights;
+  setup.update = config().learner.update;
+  setup.deadlines = deadlines();
+  setup.telemetry = plan_.telemetry;
+  const auto me = caf::actor_cast<Director>(caf::actor_cast<caf::strong_actor_ptr>(self_));
+  learner_ = self_->spawn<caf::detached>(learner, std::move(setup), me);
+  self_->monitor(learner_);
+  learner_alive_ = true;
+}
+
+void Direction::spawn_evaluator() {
+  EvaluatorSetup setup;
+  setup.prepare_thread = [set = plan_.backends.set_threads] { set(1); };
+  const auto prompts = static_cast<std::int32_t>(plan_.materials->held_out.size());
+  const auto capacity =
+      static_cast<std::int32_t>(plan_.materials->longest_prompt) +
+      std::max(config().evaluation.max_new_tokens, config().generator.max_new_tokens);
+  setup.engine = [make = plan_.backends.engine, decoder = plan_.materials->decoder,
+                  slots = std::clamp(prompts, 1, config().generator.slots),
+                  capacity] { return make(decoder, slots, capacity); };
+  setup.telemetry = plan_.telemetry;
+  evaluator_ = self_->spawn<caf::detached>(evaluator, std::move(setup));
+  self_->monitor(evaluator_);
+}
+
+void Direction::run() {
+  const gpu::Manifest manifest = gpu::manifest_of(plan_.materials->decoder);
+  const auto initial = std::shared_ptr<float[]>(new float[manifest.elements]);
+  std::copy(plan_.materials->weights.begin(), plan_.materials->weights.end(), initial.get());
+  newest_ =
+      Weights(0, gpu::weights_digest(initial.get(), manifest.elements), initial, manifest.elements);
+  spawn_learner();
+  spawn_evaluator();
+  for (std::size_t i = 0; i < config().stages.size() && failure_.empty() && !interrupted_; ++i)
+    run_stage(i);
+  save("model");
+  if (learner_alive_) self_->send_exit(learner_, caf::exit_reason::user_shutdown);
+  self_->send_exit(evaluator_, caf::exit_reason::user_shutdown);
+  *plan_.outcome = {failure_, interrupted_};
+}
+
+void Direction::save(const std::string& name) {
+  save_model_directory(plan_.run_directory / name, plan_.materials->decoder,
+                       *plan_.materials->tokenizer, newest_.values().get());
+  plan_.telemetry->event("saved", name + " at version " + std::to_string(newest_.version()) +
+                                      ", digest " + newest_.digest());
+}
+
+void Direction::run_stage(std::size_t index) {
+  const StageConfig& stage = config().stages[index];
+  StageRecord record;
+  record.kind = stage.kind;
+  record.name = stage.name;
+  plan_.telemetry->stage_begins(static_cast<std::int32_t>(index), stage.kind, stage.name,
+                                stage.updates);
+  const double begin = plan_.telemetry->seconds_since_start();
+  if (stage.kind == "rl") {
+    run_rollouts(index, record);
+  } else if (stage.kind == "eval") {
+    if (auto result = evaluate_now(config().evaluation.prompts, 0)) {
+      record.after = result->record;
+      record.samples_after = result->samples;
+    }
+  } else {
+    run_supervised(index, record);
+  }
+  if (record.wall_seconds == 0)
+    record.wall_seconds = plan_.telemetry->seconds_since_start() - begin;
+  record.ended = !failure_.empty() ? failure_ : interrupted_ ? "interrupted" : "done";
+  plan_.telemetry->stage_ends(record);
+}
+
+void Direction::begin_learner(LearnerPlan plan) {
+  caf::anon_send(learner_, begin_atom::value, std::make_shared<const LearnerPlan>(std::move(plan)));
+}
+
+void Direction::run_supervised(std::size_t index, StageRecord& record) {
+  const StageConfig& stage = config().stages[index];
+  SupervisedPlan plan;
+  plan.next_document = stage_documents(config(), *plan_.materials, index);
+  plan.updates = stage.updates;
+  plan.batch_documents = stage.batch_documents;
+  plan.schedule = {static_cast<float>(stage.learning_rate),
+                   static_cast<float>(stage.learning_rate_final), stage.warmup_updates,
+                   stage.updates};
+  plan.weight_decay = stage.weight_decay;
+  plan.keep_optimizer = stage.keep_optimizer;
+  if (stage.gate > 0) {
+    GatePlan gate;
+    gate.kinds = gate_probe(config(), *plan_.materials, index);
+    gate.share = stage.gate;
+    gate.every = stage.gate_every;
+    gate.limit = stage.gate_limit;
+    std::size_t longest = 1;
+    for (const auto& kind : gate.kinds)
+      for (const ProbeDocument& document : kind)
+        longest = std::max(longest, document.tokens.size());
+    gate.engine = [make = plan_.backends.engine, decoder = plan_.materials->decoder,
+                   slots = stage.gate_documents,
+                   longest] { return make(decoder, slots, static_cast<std::int32_t>(longest)); };
+    plan.gate = std::move(gate);
+  }
+  LearnerPlan learner_plan;
+  learner_plan.stage = static_cast<std::int32_t>(index);
+  learner_plan.supervised = std::move(plan);
+  plan_.telemetry->activity("learner").mark();
+  begin_learner(std::move(learner_plan));
+  const LearnerOutcome outcome = wait_for_learner(nullptr, 0);
+  record.updates = outcome.updates;
+  record.refused_updates = outcome.refused_updates;
+  add_times(record, {"learner"});
+}
+
+void Direction::run_rollouts(std::size_t index, StageRecord& record) {
+  const StageConfig& stage = config().stages[index];
+  if (!base_saved_) save("base");
+  base_saved_ = true;
+  if (auto before = evaluate_now(config().evaluation.prompts, 0)) {
+    record.before = before->record;
+    record.samples_before = before->samples;
+  }
+  if (!failure_.empty() || interrupted_) return;
+  Cast cast(self_, plan_, index, newest_.version());
+  std::vector<std::string> names = cast.names();
+  names.push_back("learner");
+  for (const std::string& name : names) plan_.telemetry->activity(name).mark();
+  const double begin = plan_.telemetry->seconds_since_start();
+  RolloutPlan plan;
+  plan.buffer = cast.buffer();
+  plan.broadcaster = cast.broadcaster();
+  plan.updates = stage.updates;
+  plan.schedule = {static_cast<float>(stage.learning_rate),
+                   static_cast<float>(stage.learning_rate_final), stage.warmup_updates,
+                   stage.updates};
+  plan.weight_decay = stage.weight_decay;
+  plan.staleness_bound = static_cast<std::uint64_t>(config().replay_buffer.staleness_bound);
+  plan.refused_updates_limit = config().learner.refused_updates_limit;
+  plan.gap_rollouts = config().learner.gap_rollouts;
+  LearnerPlan learner_plan;
+  learner_plan.stage = static_cast<std::int32_t>(index);
+  learner_plan.rollout = std::move(plan);
+  begin_learner(std::move(learner_plan));
+  const LearnerOutcome outcome = wait_for_learner(&cast, config().evaluation.every);
+  record.wall_seconds = plan_.telemetry->seconds_since_start() - begin;
+  add_times(record, names);
+  record.ledger = cast.dismiss("stage_over");
+  plan_.telemetry->record(record.ledger);
+  record.updates = outcome.updates;
+  record.refused_updates = outcome.refused_updates;
+  record.log_prob_gap_mean = outcome.gap.mean();
+  record.log_prob_gap_max = outcome.gap.max;
+  double generator_busy = 0;
+  for (const auto& [name, time] : record.actors)
+    if (name.starts_with("generator-")) generator_busy += time.busy_seconds;
+  const double learner_busy = record.actors["learner"].busy_seconds;
+  if (generator_busy > 0)
+    record.generator_tokens_per_second =
+        static_cast<double>(cast.totals().sampled_tokens) / generator_busy;
+  if (learner_busy > 0)
+    record.learner_tokens_per_second =
+        static_cast<double>(record.ledger.trained_tokens) / learner_busy;
+  if (cast.totals_complete() && cast.totals().sampled_tokens != record.ledger.generated_tokens)
+    fail("the ledger does not balance: generators sampled " +
+         std::to_string(cast.totals().sampled_tokens) + " tokens, the ledger knows of " +
+         std::to_string(record.ledger.generated_tokens));
+  if (!failure_.empty()) return;
+  if (auto after = evaluate_now(config().evaluation.prompts, outcome.updates)) {
+    record.after = after->record;
+    record.samples_after = after->samples;
+  }
+}
+
+void Direction::add_times(StageRecord& record, const std::vector<std::string>& actors) {
+  for (const std::string& name : actors)
+    record.actors[name] = plan_.telemetry->activity(name).totals_since_mark();
+}
+
+std::optional<EvaluationResult> Direction::evaluate_now(std::int32_t prompts, std::int32_t update) {
+  std::optional<EvaluationResult> result;
+  if (prompts == 0) return result;
+  const auto plan = evaluation_plan(config(), *plan_.materials, prompts, update);
+  const auto patience = std::chrono::duration_cast<caf::actor_clock::duration_type>(
+      std::chrono::duration<double>(config().director.stall_deadline_seconds));
+  self_->request(evaluator_, patience, evaluate_atom::value, newest_, EvaluationPlanPtr(plan))
+      .receive(
+          [&result](const EvaluationResultPtr& found) { result = *found; },
+          [this](const caf::error& error) { fail("the evaluation failed: " + describe(error)); });
+  return result;
+}
+
+/// At most one evaluation at a time; an update that comes too soon is not evaluated, and said so.
+void Direction::evaluate_during(std::int32_t update, const Weights& weights, std::int32_t every) {
+  if (every == 0 || update == 0 || update % every != 0) return;
+  if (evaluating_) {
+    plan_.telemetry->event("evaluation_skipped", "update " + std::to_string(update) +
+                                                     ": the evaluation before has not ended");
+    return;
+  }
+  evaluating_ = true;
+  const auto plan =
+      evaluation_plan(config(), *plan_.materials, config().evaluation.prompts_during, update);
+  const auto asker =
+      self_->spawn([weights, plan, evaluator = evaluator_, me = caf::actor_cast<caf::actor>(self_),
+                    limit = deadlines().request](caf::event_based_actor* one) {
+        const auto done = [one, me] { one->send(me, check_atom::value); };
+        one->request(evaluator, 10 * limit, evaluate_atom::value, weights, EvaluationPlanPtr(plan))
+            .then([done](const EvaluationResultPtr&) { done(); },
+                  [done](const caf::error&) { done(); });
+      });
+  (void)asker;
+}
+
+/// The director's one loop: until the learner's stage has ended, or can no longer.
+LearnerOutcome Direction::wait_for_learner(Cast* cast, std::int32_t evaluate_every) {
+  std::optional<LearnerOutcome> outcome;
+  const auto stop_learner = [&] { caf::anon_send(learner_, stop_atom::value); };
+  const auto check_stall = [&] {
+    const double stalled = plan_.telemetry->seconds_since_progress();
+    if (stalled < config().director.stall_deadline_seconds) return;
+    fail("nothing has moved for " + std::to_string(static_cast<int>(stalled)) +
+         " s (director.stall-deadline-seconds); " + plan_.telemetry->who_does_what());
+    outcome = failed_outcome();
+  };
+  while (!outcome) {
+    self_->receive(
+        [&](updated_atom, std::int32_t update, const Weights& weights) {
+          newest_ = weights;
+          evaluate_during(update, weights, evaluate_every);
+        },
+        [&](ended_atom, const LearnerOutcome& ended) { outcome = ended; },
+        [&](check_atom) { evaluating_ = false; },
+        [&](stop_atom) {
+          interrupted_ = true;
+          stop_learner();
+        },
+        [&](const caf::down_msg& message) {
+          if (message.source == learner_.address()) {
+            learner_alive_ = false;
+            fail("the learner died: " + describe(message.reason) +
+                 "; the model saved is that of version " + std::to_string(newest_.version()));
+            outcome = failed_outcome();
+          } else if (message.source == evaluator_.address()) {
+            fail("the evaluator died: " + describe(message.reason));
+            stop_learner();
+          } else if (cast != nullptr) {
+            const std::string reason = cast->down(message);
+            if (reason.empty()) return;
+            fail(reason);
+            stop_learner();
+          }
+        },
+        caf::after(std::chrono::milliseconds(500)) >> check_stall);
+    check_stall();
+  }
+  if (outcome->weights) newest_ = outcome->weights;
+  if (!outcome->failure.empty()) fail(outcome->failure);
+  return *outcome;
+}
+
+/// The directory appears, or is replaced, in one step: what was there stands until the new one is
+/// complete.
+void replace_directory(const fs::path& fresh, const fs::path& target) {
+  const fs::path old = target.string() + ".old";
+  fs::remove_all(old);
+  if (fs::exists(target)) fs::rename(target, old);
+  fs::rename(fresh, target);
+  fs::remove_all(old);
+}
+
+}  // namespace
+
+void save_model_directory(const fs::path& directory, const gpu::DecoderConfig& decoder,
+                          const Tokenizer& tokenizer, const float* weights) {
+  const fs::path fresh = directory.string() + ".tmp";
+  fs::remove_all(fresh);
+  fs::create_directories(fresh);
+  gpu::save_model(fresh, decoder, weights);
+  tokenizer.save(fresh);
+  replace_directory(fresh, directory);
+}
+
+void director(caf::blocking_actor* self, const RunPlan& plan) {
+  Direction direction(self, plan);
+  direction.run();
+}
+
+}  // namespace troupe

@@ -1,0 +1,217 @@
+#include "actors/generator/generator.hpp"
+
+#include "actors/errors.hpp"
+#include "gpu/model/manifest.hpp"
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <utility>
+
+namespace troupe {
+
+void GeneratorState::begin(Self self, GeneratorPlan plan, ReplayBuffer buffer,
+                           Broadcaster broadcaster) {
+  self_ = self;
+  plan_ = std::move(plan);
+  buffer_ = std::move(buffer);
+  broadcaster_ = std::move(broadcaster);
+  activity_ = &plan_.telemetry->activity(plan_.name);
+  activity_->enter("start", true);
+  plan_.prepare_thread();
+  engine_ = plan_.engine();
+  batch_ = std::make_unique<gpu::ContinuousBatch>(*engine_, plan_.sampling, plan_.seed,
+                                                  plan_.cache_after_swap);
+  assignments_.emplace(plan_.name);
+  ask_for_weights();
+  show_waiting();
+  self_->delayed_send(self_, plan_.deadlines.check_interval(), check_atom::value);
+}
+
+/// A lost or unreachable buffer or broadcaster ends the generator; the director decides what then.
+void GeneratorState::end_if_lost(const caf::error& error, const char* whom) {
+  if (stopping_ || code_of(error) == Errc::stage_over) return;
+  plan_.telemetry->event("generator_failed", plan_.name + ": " + whom + ": " + describe(error));
+  self_->quit(error);
+}
+
+void GeneratorState::ask_for_weights() {
+  const PolicyVersion at_least = has_weights_ ? batch_->version() + 1 : 0;
+  self_->request(broadcaster_, plan_.deadlines.request, take_atom::value, std::uint64_t{at_least})
+      .then([this](const Weights& weights) { take_weights(weights); },
+            [this](const caf::error& error) { end_if_lost(error, "broadcaster"); });
+}
+
+void GeneratorState::take_weights(const Weights& weights) {
+  if (stopping_) return;
+  if (!weights) return ask_for_weights();  // none yet
+  activity_->enter("swap weights", true);
+  const auto begin = Clock::now();
+  const bool intact =
+      weights.elements() == plan_.elements &&
+      gpu::weights_digest(weights.values().get(), weights.elements()) == weights.digest();
+  if (!intact) {
+    constexpr int kMismatchLimit = 3;
+    plan_.telemetry->metrics().counter("troupe_broadcaster_checksum_mismatch_total").Increment();
+    plan_.telemetry->event("digest_mismatch",
+                           plan_.name + " refused version " + std::to_string(weights.version()));
+    if (++mismatches_ >= kMismatchLimit) return self_->quit(make_error(Errc::digest_mismatch));
+    return ask_for_weights();
+  }
+  mismatches_ = 0;
+  batch_->swap(weights.values(), weights.version());
+  has_weights_ = true;
+  Metrics& metrics = plan_.telemetry->metrics();
+  metrics.gauge("troupe_generator_weights_version", plan_.name)
+      .Set(static_cast<double>(weights.version()));
+  metrics.histogram("troupe_generator_weights_swap_seconds")
+      .Observe(std::chrono::duration<double>(Clock::now() - begin).count());
+  ask_for_weights();
+  ask_for_tickets();
+  schedule_step();
+  show_waiting();
+}
+
+void GeneratorState::ask_for_tickets() {
+  if (asked_for_tickets_ || stopping_ || !has_weights_ || outbox_.size() >= plan_.outbox_limit)
+    return;
+  const std::size_t busy = batch_->live() + batch_->waiting();
+  const auto slots = static_cast<std::size_t>(engine_->slots());
+  const std::size_t groups = busy >= slots ? 0 : (slots - busy) / plan_.group_size;
+  if (groups == 0) return;
+  asked_for_tickets_ = true;
+  const std::string holder = plan_.name + "#" + std::to_string(plan_.incarnation);
+  self_
+      ->request(buffer_, plan_.deadlines.request, grant_atom::value, holder,
+                static_cast<std::uint32_t>(groups))
+      .then([this](const Tickets& tickets) { take_tickets(tickets); },
+            [this](const caf::error& error) { end_if_lost(error, "replay buffer"); });
+}
+
+void GeneratorState::take_tickets(const Tickets& tickets) {
+  asked_for_tickets_ = false;
+  if (stopping_) return;
+  for (const Ticket& ticket : tickets)
+    for (gpu::GenerationRequest& request : assignments_->accept(ticket))
+      batch_->submit(std::move(request));
+  ask_for_tickets();
+  schedule_step();
+}
+
+void GeneratorState::schedule_step() {
+  if (step_scheduled_ || stopping_ || !batch_->can_step()) return;
+  step_scheduled_ = true;
+  self_->send(self_, step_atom::value);
+}
+
+void GeneratorState::step() {
+  step_scheduled_ = false;
+  if (stopping_) return;
+  activity_->enter("decode", true);
+  const auto begin = Clock::now();
+  const std::size_t sampled = batch_->step();
+  Metrics& metrics = plan_.telemetry->metrics();
+  metrics.histogram("troupe_generator_decode_step_seconds")
+      .Observe(std::chrono::duration<double>(Clock::now() - begin).count());
+  metrics.counter("troupe_generator_generated_tokens_total")
+      .Increment(static_cast<double>(sampled));
+  metrics.counter("troupe_generator_prompt_tokens_total")
+      .Increment(static_cast<double>(batch_->prompt_tokens() - counted_prompt_tokens_));
+  counted_prompt_tokens_ = batch_->prompt_tokens();
+  metrics.gauge("troupe_generator_inflight", plan_.name).Set(static_cast<double>(batch_->live()));
+  deliver(batch_->take_finished());
+  ask_for_tickets();
+  schedule_step();
+  show_waiting();
+}
+
+void GeneratorState::deliver(const std::vector<gpu::Completion>& completions) {
+  if (completions.empty()) return;
+  RolloutNotices notices;
+  auto& stopped = plan_.telemetry->metrics().counter("troupe_generator_rollouts_total", "stop");
+  auto& truncated = plan_.telemetry->metrics().counter("troupe_generator_rollouts_total", "length");
+  for (const gpu::Completion& completion : completions) {
+    auto rollout = assignments_->complete(completion);
+    if (!rollout) continue;
+    ++rollouts_;
+    (completion.reason == gpu::FinishReason::length ? truncated : stopped).Increment();
+    notices.push_back(Assignments::finished(*rollout));
+    outbox_.put(std::move(*rollout));
+  }
+  self_->send(buffer_, notice_atom::value, std::move(notices));
+  plan_.telemetry->progress(plan_.name);
+  serve_verifiers();
+}
+
+caf::result<Rollouts> GeneratorState::take(std::uint32_t count, const RolloutIds& acknowledged) {
+  outbox_.acknowledge(acknowledged);
+  const auto verifier = caf::actor_cast<caf::actor_addr>(self_->current_sender());
+  if (monitored_.insert(verifier).second) self_->monitor(verifier);
+  auto promise = self_->make_response_promise<Rollouts>();
+  verifiers_.add(promise, {count, verifier}, self_->clock().now());
+  serve_verifiers();
+  ask_for_tickets();  // acknowledged rollouts make room
+  return promise;
+}
+
+void GeneratorState::serve_verifiers() {
+  while (!verifiers_.empty() && outbox_.ready() > 0) {
+    auto& entry = verifiers_.front();
+    entry.promise.deliver(outbox_.take(entry.wish.count, entry.wish.verifier));
+    verifiers_.pop_front();
+  }
+}
+
+void GeneratorState::verifier_down(const caf::actor_addr& verifier) {
+  monitored_.erase(verifier);
+  verifiers_.forget_if([&](const RolloutWish& wish) { return wish.verifier == verifier; });
+  const std::size_t back = outbox_.give_back(verifier);
+  if (back > 0)
+    plan_.telemetry->event("verifier_lost",
+                           plan_.name + " lends " + std::to_string(back) + " rollouts again");
+  serve_verifiers();
+}
+
+void GeneratorState::check() {
+  verifiers_.answer_impatient(self_->clock().now(), plan_.deadlines.patience());
+  self_->delayed_send(self_, plan_.deadlines.check_interval(), check_atom::value);
+}
+
+GeneratorTotals GeneratorState::stop() {
+  stopping_ = true;
+  RolloutNotices notices;
+  for (const gpu::Completion& unfinished : batch_->abandon())
+    if (auto notice = assignments_->abandon(unfinished)) notices.push_back(*notice);
+  if (!notices.empty()) {
+    plan_.telemetry->metrics()
+        .counter("troupe_generator_rollouts_total", "abandoned")
+        .Increment(static_cast<double>(notices.size()));
+    self_->send(buffer_, notice_atom::value, std::move(notices));
+  }
+  activity_->enter("stopped", false);
+  return {batch_->sampled_tokens(), batch_->prompt_tokens(), rollouts_};
+}
+
+void GeneratorState::show_waiting() {
+  if (step_scheduled_ || stopping_) return;
+  activity_->enter(
+      asked_for_tickets_ && batch_->waiting() == 0 ? "wait for tickets" : "wait for weights",
+      false);
+}
+
+Generator::behavior_type generator(GeneratorState::Self self, GeneratorPlan plan,
+                                   ReplayBuffer buffer, Broadcaster broadcaster) {
+  auto& state = self->state;
+  self->set_down_handler([&state](const caf::down_msg& down) { state.verifier_down(down.source); });
+  state.begin(self, std::move(plan), std::move(buffer), std::move(broadcaster));
+  return {
+      [&state](take_atom, std::uint32_t count, const RolloutIds& acknowledged) {
+        return state.take(count, acknowledged);
+      },
+      [&state](stop_atom) -> caf::result<GeneratorTotals> { return state.stop(); },
+      [&state](step_atom) { state.step(); },
+      [&state](check_atom) { state.check(); },
+  };
+}
+
+}  // namespace troupe

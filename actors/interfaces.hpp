@@ -1,0 +1,149 @@
+#pragma once
+// The whole cast on one page: who answers what. A message that is not here does not exist.
+//
+//   replay buffer --tickets--> generator --rollouts--> verifier --graded--> replay buffer
+//   --batches--> learner
+//                                  ^ |
+//                                  +------------------ weights -- broadcaster <----------- new
+//                                  version --+
+//
+// Every edge is pulled: the consumer asks for n, the producer answers when it can, or with nothing
+// after a while so that no request outlives its deadline. Each actor monitors those it works for.
+#include "actors/replay_buffer/batch.hpp"
+#include "actors/replay_buffer/ledger.hpp"
+#include "actors/telemetry/records.hpp"
+#include "gpu/training/policy_update.hpp"
+#include "messages/rollout.hpp"
+#include "messages/weights.hpp"
+
+#include <caf/allowed_unsafe_message_type.hpp>
+#include <caf/atom.hpp>
+#include <caf/replies_to.hpp>
+#include <caf/typed_actor.hpp>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace troupe {
+
+using grant_atom = caf::atom_constant<caf::atom("grant")>;
+using notice_atom = caf::atom_constant<caf::atom("notice")>;
+using append_atom = caf::atom_constant<caf::atom("append")>;
+using take_atom = caf::atom_constant<caf::atom("take")>;
+using settle_atom = caf::atom_constant<caf::atom("settle")>;
+using ledger_atom = caf::atom_constant<caf::atom("ledger")>;
+using close_atom = caf::atom_constant<caf::atom("close")>;
+using step_atom = caf::atom_constant<caf::atom("step")>;
+using check_atom = caf::atom_constant<caf::atom("check")>;
+using join_atom = caf::atom_constant<caf::atom("join")>;
+using publish_atom = caf::atom_constant<caf::atom("publish")>;
+using begin_atom = caf::atom_constant<caf::atom("begin")>;
+using stop_atom = caf::atom_constant<caf::atom("stop")>;
+using evaluate_atom = caf::atom_constant<caf::atom("evaluate")>;
+using updated_atom = caf::atom_constant<caf::atom("updated")>;
+using ended_atom = caf::atom_constant<caf::atom("ended")>;
+
+/// What became of the batch the learner had.
+struct TrainedReport {
+  PolicyVersion version = 0;  // the newest published version: the next batch is trained at it
+  bool had_batch = false;
+  std::uint64_t batch = 0;
+  std::string refused;  // why the batch was not trained; empty: it was
+};
+using BatchPtr = std::shared_ptr<const Batch>;  // null: none yet, ask again
+
+struct GeneratorTotals {
+  std::uint64_t sampled_tokens = 0, prompt_tokens = 0, rollouts = 0;
+};
+
+struct LearnerPlan;     // actors/learner/learner.hpp
+struct EvaluationPlan;  // actors/evaluator/evaluate.hpp
+struct EvaluationResult;
+
+/// How a stage ended in the learner, with the newest weights.
+struct LearnerOutcome {
+  Weights weights;
+  std::int32_t updates = 0, refused_updates = 0;
+  gpu::LogProbGap gap;  // over the rollouts measured in the stage
+  std::string failure;  // empty: all updates made, or stopped when asked
+  bool stopped = false;
+};
+
+/// Holds the ledger, and finished rollouts until the learner takes a batch.
+///   grant  holder, count -> Tickets    answers once at least one ticket may be granted; empty:
+///   none yet, ask again notice RolloutNotices              what the sender finished or gave up
+///   append GradedRollouts -> ids       stores them (each counted once) and acknowledges
+///   take   TrainedReport -> BatchPtr   settles the batch before, answers when the next is ready.
+///   Errors: already_waiting ledger -> LedgerRecord close  reason -> LedgerRecord      the stage is
+///   over: drops what is left, answers who waits with nothing check                              to
+///   itself, periodically: deadlines
+using ReplayBuffer = caf::typed_actor<
+    caf::replies_to<grant_atom, std::string, std::uint32_t>::with<Tickets>,
+    caf::reacts_to<notice_atom, RolloutNotices>,
+    caf::replies_to<append_atom, GradedRollouts>::with<RolloutIds>,
+    caf::replies_to<take_atom, TrainedReport>::with<BatchPtr>,
+    caf::reacts_to<settle_atom, TrainedReport>, caf::replies_to<ledger_atom>::with<LedgerRecord>,
+    caf::replies_to<close_atom, std::string>::with<LedgerRecord>, caf::reacts_to<check_atom>>;
+
+/// Samples completions with continuous batching. Detached: a thread of its own.
+///   take   count, acknowledged ids -> Rollouts   for verifiers; keeps each rollout until
+///   acknowledged; empty: none yet stop   -> GeneratorTotals                    gives up what is
+///   unfinished, and says so to the ledger step                                         to itself:
+///   one decode step check                                        to itself: answers waiting
+///   verifiers before their deadline
+using Generator =
+    caf::typed_actor<caf::replies_to<take_atom, std::uint32_t, RolloutIds>::with<Rollouts>,
+                     caf::replies_to<stop_atom>::with<GeneratorTotals>, caf::reacts_to<step_atom>,
+                     caf::reacts_to<check_atom>>;
+
+/// Grades rollouts. Detached.
+///   join   name, Generator   works for this generator from now on, until it is gone
+using Verifier = caf::typed_actor<caf::reacts_to<join_atom, std::string, Generator>>;
+
+/// Holds published versions.
+///   publish Weights                    Errors: version_not_newer
+///   take    held version + 1 -> Weights  the newest version if it is at least that; empty: none
+///   yet, ask again check                              to itself
+using Broadcaster = caf::typed_actor<caf::reacts_to<publish_atom, Weights>,
+                                     caf::replies_to<take_atom, std::uint64_t>::with<Weights>,
+                                     caf::reacts_to<check_atom>>;
+
+/// Owns weights and optimizer. Detached.
+///   begin  LearnerPlan   starts a stage; the director hears `updated` and, once, `ended`
+///   stop                 ends the stage after the update under way
+///   step                 to itself: some supervised updates
+using LearnerPlanPtr = std::shared_ptr<const LearnerPlan>;
+using Learner = caf::typed_actor<caf::reacts_to<begin_atom, LearnerPlanPtr>,
+                                 caf::reacts_to<stop_atom>, caf::reacts_to<step_atom>>;
+
+/// Measures published weights on held-out prompts. Detached.
+using EvaluationPlanPtr = std::shared_ptr<const EvaluationPlan>;
+using EvaluationResultPtr = std::shared_ptr<const EvaluationResult>;
+using Evaluator = caf::typed_actor<
+    caf::replies_to<evaluate_atom, Weights, EvaluationPlanPtr>::with<EvaluationResultPtr>>;
+
+/// Casts the roles, runs the stages, watches and restarts; never on the data path.
+///   updated update, Weights   the learner published these
+///   ended   LearnerOutcome    the learner's stage is over
+///   stop                      somebody pressed Ctrl-C
+using Director =
+    caf::typed_actor<caf::reacts_to<updated_atom, std::int32_t, Weights>,
+                     caf::reacts_to<ended_atom, LearnerOutcome>, caf::reacts_to<stop_atom>>;
+
+}  // namespace troupe
+
+// Nothing here is ever serialised by CAF; between processes Cap'n Proto carries it.
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Tickets)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Rollouts)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::GradedRollouts)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::RolloutNotices)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::TrainedReport)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::BatchPtr)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::LedgerRecord)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::GeneratorTotals)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Weights)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::LearnerPlanPtr)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::LearnerOutcome)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::EvaluationPlanPtr)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::EvaluationResultPtr)

@@ -1,0 +1,331 @@
+#include "actors/learner/learner.hpp"
+
+#include "actors/errors.hpp"
+#include "gpu/model/manifest.hpp"
+
+#include <algorithm>
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <utility>
+
+namespace troupe {
+namespace {
+
+gpu::TrainingRollout training_rollout(const GradedRollout& graded) {
+  const auto rollout = graded.rollout.read();
+  gpu::TrainingRollout taken;
+  taken.id = rollout.getId();
+  taken.tokens = tokens_of(rollout.getTokens());
+  taken.prompt_length = static_cast<std::int32_t>(rollout.getPromptLength());
+  taken.log_probs.reserve(rollout.getLogProbs().size());
+  for (const float log_prob : rollout.getLogProbs()) taken.log_probs.push_back(log_prob);
+  for (const auto run : rollout.getVersions())
+    taken.versions.push_back({run.getVersion(), run.getCount()});
+  taken.reward = graded.verdict.read().getReward();
+  return taken;
+}
+
+}  // namespace
+
+std::vector<gpu::TrainingGroup> training_groups(const Batch& batch) {
+  std::vector<gpu::TrainingGroup> groups;
+  for (const BatchGroup& group : batch.groups) {
+    gpu::TrainingGroup rollouts;
+    for (const GradedRollout& graded : group.rollouts) rollouts.push_back(training_rollout(graded));
+    groups.push_back(std::move(rollouts));
+  }
+  return groups;
+}
+
+void LearnerState::begin(Self self, LearnerSetup setup, Director director) {
+  self_ = self;
+  setup_ = std::move(setup);
+  director_ = std::move(director);
+  activity_ = &setup_.telemetry->activity(name);
+  activity_->enter("start", true);
+  setup_.prepare_thread();
+  engine_ = setup_.engine();
+  engine_->load(setup_.weights.data());
+  activity_->enter("wait for stage", false);
+}
+
+Weights LearnerState::snapshot() const {
+  const std::uint64_t elements = engine_->elements();
+  const auto values = std::shared_ptr<float[]>(new float[elements]);
+  engine_->copy_weights(values.get());
+  return {version_, gpu::weights_digest(values.get(), elements), values, elements};
+}
+
+void LearnerState::begin_stage(const LearnerPlanPtr& plan) {
+  plan_ = plan;
+  update_ = refused_ = refused_in_a_row_ = 0;
+  stopping_ = false;
+  report_ = {};
+  stage_gap_ = {};
+  recent_.clear();
+  gate_share_.reset();
+  if (plan_->supervised) {
+    if (!plan_->supervised->keep_optimizer) engine_->reset_optimizer();
+    recorded_update_ = 0;
+    recorded_positions_ = 0;
+    recorded_seconds_ = setup_.telemetry->seconds_since_start();
+    self_->send(self_, step_atom::value);
+    return;
+  }
+  engine_->reset_optimizer();
+  publish([this] {
+    // The KL penalty is taken against the weights at the start of the stage.
+    reference_ = setup_.update.objective.kl_weight > 0 ? published_.values() : nullptr;
+    ask_for_batch();
+  });
+}
+
+void LearnerState::stop() {
+  stopping_ = true;
+}
+
+void LearnerState::step() {
+  if (plan_ && plan_->supervised) supervised_updates();
+}
+
+bool LearnerState::refused_too_often(bool refused, const std::string& reason) {
+  refused_in_a_row_ = refused ? refused_in_a_row_ + 1 : 0;
+  if (!refused) return false;
+  ++refused_;
+  setup_.telemetry->event("update_refused", "update " + std::to_string(update_) + ": " + reason);
+  const std::int32_t limit = plan_->rollout ? plan_->rollout->refused_updates_limit : 3;
+  return refused_in_a_row_ >= limit;
+}
+
+// --- supervised stages ---
+
+float LearnerState::supervised_rate() const {
+  const SupervisedPlan& plan = *plan_->supervised;
+  return plan.schedule.at(std::min(update_ + 1, plan.updates));
+}
+
+/// The gate is probed from the stage's last planned update on; while it is closed, training goes on
+/// at the last rate.
+bool LearnerState::gate_is_open() {
+  const SupervisedPlan& plan = *plan_->supervised;
+  if (!plan.gate) return true;
+  if (update_ % plan.gate->every != 0) return false;
+  activity_->enter("probe", true);
+  const auto engine = plan.gate->engine();
+  engine->swap(snapshot().values());
+  gate_share_ = probed_share(*engine, plan.gate->kinds);
+  activity_->enter("train", true);
+  return *gate_share_ >= plan.gate->share;
+}
+
+void LearnerState::supervised_updates() {
+  constexpr int kUpdatesPerStep = 20;
+  const SupervisedPlan& plan = *plan_->supervised;
+  gpu::AdamW adamw = setup_.update.adamw;
+  adamw.weight_decay = static_cast<float>(plan.weight_decay);
+  activity_->enter("train", true);
+  bool done = false;
+  std::string failure;
+  for (int i = 0; i < kUpdatesPerStep && !done; ++i) {
+    std::vector<gpu::Document> documents;
+    for (std::int32_t d = 0; d < plan.batch_documents; ++d)
+      documents.push_back(plan.next_document());
+    last_ = gpu::supervised_update(*engine_, documents, adamw, setup_.update.max_gradient_norm,
+                                   supervised_rate());
+    ++update_;
+    recorded_positions_ += last_.positions;
+    if (refused_too_often(last_.refused, "a value is not finite"))
+      failure =
+          "updates were refused too often: a loss or gradient is not finite; lower the learning "
+          "rate";
+    done = !failure.empty() || (update_ >= plan.updates && gate_is_open());
+    if (!done && plan.gate && update_ >= plan.gate->limit) {
+      failure = "the gate was not passed within " + std::to_string(plan.gate->limit) +
+                " updates: the model is too small or the learning rate wrong for this corpus";
+      done = true;
+    }
+  }
+  const double now = setup_.telemetry->seconds_since_start();
+  SupervisedRecord record;
+  record.stage = plan_->stage;
+  record.update = update_;
+  record.updates = std::max(plan.updates, update_);
+  record.seconds_since_start = now;
+  record.loss = last_.loss;
+  record.learning_rate = static_cast<double>(supervised_rate());
+  record.gradient_norm = last_.gradient_norm;
+  record.positions_per_second =
+      static_cast<double>(recorded_positions_) / std::max(1e-9, now - recorded_seconds_);
+  record.gate_share = gate_share_;
+  gate_share_.reset();
+  recorded_positions_ = 0;
+  recorded_seconds_ = now;
+  setup_.telemetry->record(record);
+  setup_.telemetry->progress(name);
+  if (done || stopping_) {
+    ++version_;  // other weights than those of the version before, should that have been published
+    return end_stage(failure);
+  }
+  self_->send(self_, step_atom::value);
+}
+
+// --- rl stages ---
+
+void LearnerState::publish(std::function<void()> then) {
+  activity_->enter("publish", true);
+  const auto begin = Clock::now();
+  published_ = snapshot();
+  recent_[version_] = published_.values();
+  const std::uint64_t bound = plan_->rollout->staleness_bound;
+  std::erase_if(recent_, [&](const auto& entry) { return entry.first + bound < version_; });
+  self_
+      ->request(plan_->rollout->broadcaster, setup_.deadlines.request, publish_atom::value,
+                published_)
+      .then(
+          [this, begin, then = std::move(then)] {
+            setup_.telemetry->metrics()
+                .histogram("troupe_broadcaster_publish_seconds")
+                .Observe(std::chrono::duration<double>(Clock::now() - begin).count());
+            self_->send(director_, updated_atom::value, update_, published_);
+            then();
+          },
+          [this](const caf::error& error) {
+            end_stage("the broadcaster failed: " + describe(error));
+          });
+}
+
+void LearnerState::ask_for_batch() {
+  TrainedReport report = std::exchange(report_, {});
+  report.version = version_;
+  if (stopping_ || update_ >= plan_->rollout->updates) {
+    self_->send(plan_->rollout->buffer, settle_atom::value, report);
+    return end_stage({});
+  }
+  if (!waiting_since_) waiting_since_ = setup_.telemetry->seconds_since_start();
+  activity_->enter("wait for batch", false);
+  waiting_for_batch_ = true;
+  self_->request(plan_->rollout->buffer, setup_.deadlines.request, take_atom::value, report)
+      .then(
+          [this](const BatchPtr& batch) {
+            if (std::exchange(waiting_for_batch_, false)) train(batch);
+          },
+          [this](const caf::error& error) {
+            if (std::exchange(waiting_for_batch_, false))
+              end_stage("the replay buffer failed: " + describe(error));
+          });
+}
+
+gpu::LogProbGap LearnerState::measure_gap(const std::vector<gpu::TrainingGroup>& groups) {
+  std::map<PolicyVersion, std::vector<const gpu::TrainingRollout*>> chosen;
+  std::int32_t left = plan_->rollout->gap_rollouts;
+  for (const gpu::TrainingGroup& group : groups) {
+    for (const gpu::TrainingRollout& rollout : group) {
+      if (left == 0) break;
+      if (rollout.versions.size() != 1 || !recent_.contains(rollout.versions[0].version)) continue;
+      chosen[rollout.versions[0].version].push_back(&rollout);
+      --left;
+    }
+  }
+  gpu::LogProbGap gap;
+  for (const auto& [version, rollouts] : chosen)
+    gap.add(gpu::log_prob_gap(*engine_, rollouts, recent_.at(version)));
+  return gap;
+}
+
+void LearnerState::train(const BatchPtr& batch) {
+  if (!batch) return ask_for_batch();
+  activity_->enter("train", true);
+  const double begin = setup_.telemetry->seconds_since_start();
+  wait_seconds_ = begin - std::exchange(waiting_since_, std::nullopt).value_or(begin);
+  const RolloutPlan& plan = *plan_->rollout;
+  const std::vector<gpu::TrainingGroup> groups = training_groups(*batch);
+  const gpu::LogProbGap gap = measure_gap(groups);
+  stage_gap_.add(gap);
+  gpu::UpdateConfig config = setup_.update;
+  config.adamw.weight_decay = static_cast<float>(plan.weight_decay);
+  gpu::UpdateStats stats;
+  stats.learning_rate = static_cast<double>(plan.schedule.at(update_ + 1));
+  if (!groups.empty())
+    stats = gpu::policy_update(*engine_, groups, config, plan.schedule.at(update_ + 1), version_,
+                               plan.staleness_bound, reference_);
+  ++update_;
+  ++version_;
+  report_ = {version_, true, batch->id, stats.refused ? "refused_update" : ""};
+  const double train_seconds = setup_.telemetry->seconds_since_start() - begin;
+  const bool failed = refused_too_often(stats.refused, stats.refused_reason);
+  publish([this, batch, stats, gap, train_seconds, failed] {
+    record(*batch, stats, gap, train_seconds);
+    if (failed) return end_stage("updates were refused too often: " + stats.refused_reason);
+    ask_for_batch();
+  });
+}
+
+void LearnerState::record(const Batch& batch, const gpu::UpdateStats& stats,
+                          const gpu::LogProbGap& gap, double train_seconds) {
+  RolloutUpdateRecord record;
+  record.stage = plan_->stage;
+  record.update = update_;
+  record.updates = plan_->rollout->updates;
+  record.version = batch.version;
+  record.seconds_since_start = setup_.telemetry->seconds_since_start();
+  record.reward_mean = batch.facts.reward_mean;
+  record.pass_rate = batch.facts.pass_rate;
+  record.format_rate = batch.facts.format_rate;
+  record.response_tokens_mean = batch.facts.response_tokens_mean;
+  record.signal_share =
+      batch.facts.groups == 0
+          ? 0.0
+          : static_cast<double>(batch.facts.groups_with_signal) / batch.facts.groups;
+  record.objective = stats.objective;
+  record.entropy = stats.entropy;
+  record.kl_behaviour = stats.kl_behaviour;
+  record.kl_reference = stats.kl_reference;
+  record.clip_fraction_low = stats.clip_fraction_low;
+  record.clip_fraction_high = stats.clip_fraction_high;
+  record.clip_fraction_dual = stats.clip_fraction_dual;
+  record.ratio_mean = stats.ratio_mean;
+  record.ratio_min = stats.ratio_min;
+  record.ratio_max = stats.ratio_max;
+  record.effective_sample_size = stats.effective_sample_size;
+  record.gradient_norm = stats.gradient_norm;
+  record.learning_rate = stats.learning_rate;
+  record.log_prob_gap_mean = gap.mean();
+  record.log_prob_gap_max = gap.max;
+  record.log_prob_gap_tokens = gap.tokens;
+  record.trained_tokens = stats.refused ? 0 : stats.trained_tokens;
+  record.trained_rollouts = stats.refused ? 0 : stats.trained_rollouts;
+  record.trained_groups = stats.refused ? 0 : stats.trained_groups;
+  record.lag_histogram = stats.lag_histogram;
+  record.wait_seconds = wait_seconds_;
+  record.train_seconds = train_seconds;
+  record.refused = stats.refused;
+  record.weights_digest = published_.digest();
+  setup_.telemetry->record(record);
+  setup_.telemetry->progress(name);
+}
+
+void LearnerState::end_stage(const std::string& failure) {
+  activity_->enter("wait for stage", false);
+  LearnerOutcome outcome;
+  outcome.weights = snapshot();
+  outcome.updates = update_;
+  outcome.gap = stage_gap_;
+  outcome.refused_updates = refused_;
+  outcome.failure = failure;
+  outcome.stopped = stopping_;
+  plan_.reset();
+  self_->send(director_, ended_atom::value, std::move(outcome));
+}
+
+Learner::behavior_type learner(LearnerState::Self self, LearnerSetup setup, Director director) {
+  auto& state = self->state;
+  state.begin(self, std::move(setup), std::move(director));
+  return {
+      [&state](begin_atom, const LearnerPlanPtr& plan) { state.begin_stage(plan); },
+      [&state](stop_atom) { state.stop(); },
+      [&state](step_atom) { state.step(); },
+  };
+}
+
+}  // namespace troupe

@@ -1,0 +1,118 @@
+#pragma once
+// The learner's actor: a shell around the training engine and the updates of gpu/training.
+#include "actors/generator/generator.hpp"  // EngineFactory
+#include "actors/interfaces.hpp"
+#include "actors/learner/gate.hpp"
+#include "actors/telemetry/telemetry.hpp"
+#include "actors/waiting_line.hpp"
+#include "gpu/training/policy_update.hpp"
+
+#include <caf/stateful_actor.hpp>
+#include <caf/typed_event_based_actor.hpp>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace troupe {
+
+/// A stage of supervised updates: pretrain or sft.
+struct SupervisedPlan {
+  std::function<gpu::Document()> next_document;
+  std::int32_t updates = 0;
+  std::int32_t batch_documents = 16;
+  gpu::Schedule schedule;  // `final` is held while the gate is closed
+  double weight_decay = 0;
+  bool keep_optimizer = false;
+  std::optional<GatePlan> gate;
+};
+
+/// A stage of policy updates.
+struct RolloutPlan {
+  ReplayBuffer buffer;
+  Broadcaster broadcaster;
+  std::int32_t updates = 0;
+  gpu::Schedule schedule;
+  double weight_decay = 0;
+  std::uint64_t staleness_bound = 0;
+  std::int32_t refused_updates_limit = 3;
+  std::int32_t gap_rollouts = 8;
+};
+
+/// One stage; exactly one of the two is set.
+struct LearnerPlan {
+  std::int32_t stage = 0;
+  std::optional<SupervisedPlan> supervised;
+  std::optional<RolloutPlan> rollout;
+};
+
+struct LearnerSetup {
+  std::function<void()> prepare_thread;  // number of compute threads
+  std::function<std::unique_ptr<gpu::TrainingEngine>()> engine;
+  std::vector<float> weights;  // to begin with
+  gpu::UpdateConfig update;
+  Deadlines deadlines;
+  Telemetry* telemetry = nullptr;
+};
+
+/// A batch as the update takes it.
+std::vector<gpu::TrainingGroup> training_groups(const Batch& batch);
+
+class LearnerState {
+ public:
+  static inline const char* name = "learner";
+  using Self = Learner::stateful_pointer<LearnerState>;
+
+  void begin(Self self, LearnerSetup setup, Director director);
+  void begin_stage(const LearnerPlanPtr& plan);
+  void step();
+  void stop();
+
+ private:
+  // supervised stages
+  void supervised_updates();
+  bool gate_is_open();
+  float supervised_rate() const;
+  // rl stages
+  void publish(std::function<void()> then);
+  void ask_for_batch();
+  void train(const BatchPtr& batch);
+  void record(const Batch& batch, const gpu::UpdateStats& stats, const gpu::LogProbGap& gap,
+              double train_seconds);
+  gpu::LogProbGap measure_gap(const std::vector<gpu::TrainingGroup>& groups);
+  // both
+  Weights snapshot() const;
+  void end_stage(const std::string& failure);
+  bool refused_too_often(bool refused, const std::string& reason);
+
+  Self self_ = nullptr;
+  LearnerSetup setup_;
+  Director director_;
+  std::unique_ptr<gpu::TrainingEngine> engine_;
+  LearnerPlanPtr plan_;
+  std::int32_t update_ = 0, refused_ = 0, refused_in_a_row_ = 0;
+  PolicyVersion version_ = 0;
+  bool stopping_ = false;
+  TrainedReport report_;
+  Weights published_;
+  gpu::FlatWeights reference_;
+  gpu::LogProbGap stage_gap_;
+  std::map<PolicyVersion, gpu::FlatWeights> recent_;  // published, as old as the bound
+  bool waiting_for_batch_ = false;
+  std::optional<double> waiting_since_;  // seconds of the run
+  double wait_seconds_ = 0;              // before the update under way
+  // since the last supervised record
+  std::int32_t recorded_update_ = 0;
+  std::uint64_t recorded_positions_ = 0;
+  double recorded_seconds_ = 0;
+  gpu::SupervisedStats last_;
+  std::optional<double> gate_share_;
+  ActivityLog* activity_ = nullptr;
+};
+
+/// Spawn detached.
+Learner::behavior_type learner(LearnerState::Self self, LearnerSetup setup, Director director);
+
+}  // namespace troupe

@@ -1,0 +1,135 @@
+#include "actors/cli/commands.hpp"
+
+#include <CLI/CLI.hpp>
+#include <exception>
+#include <iostream>
+
+namespace {
+
+constexpr const char* kFooter =
+    "exit codes: 0 done; 1 the run ended with an error (what was trained is saved); 2 bad command "
+    "line, config, data "
+    "or model; 130 stopped by Ctrl-C (once: finish the update, save, report; twice: at once)\n";
+
+void add_config_options(CLI::App& command, std::string& config,
+                        std::vector<std::string>& overrides) {
+  command.add_option("config", config, "Config file (TOML)")->required();
+  command
+      .add_option("--set", overrides,
+                  "Override one key: section.key=value, stage.NAME.key=value (repeat for more)")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace troupe;
+  CLI::App app("Troupe trains language models by asynchronous reinforcement learning.", "troupe");
+  app.require_subcommand(1);
+  app.footer(kFooter);
+  int code = exit_ok;
+
+  TrainOptions training;
+  std::string config, out;
+  std::vector<std::string> overrides;
+  std::string seed, threads;
+  CLI::App* train_command = app.add_subcommand("train", "Run the stages of a config");
+  add_config_options(*train_command, config, overrides);
+  train_command->add_option("--out", out, "Folder for run directories (run.out)");
+  train_command->add_option("--seed", seed, "Seed of everything random (run.seed)");
+  train_command->add_option("--threads", threads, "Compute threads, 0: all cores (run.threads)");
+  train_command->add_flag("--trace", training.trace, "Also write trace.json for Perfetto");
+  train_command->add_flag("--plain", training.plain, "One line per update even on a terminal");
+  train_command->add_flag("--quiet", training.quiet, "Only warnings and the closing table");
+  train_command->footer(
+      "example: troupe train deploy/config/r1-zero-addition.toml --seed 1 --set "
+      "replay-buffer.staleness-bound=1");
+  train_command->callback([&] {
+    training.config = config;
+    training.overrides = overrides;
+    if (!out.empty()) training.overrides.push_back("run.out=\"" + out + "\"");
+    if (!seed.empty()) training.overrides.push_back("run.seed=" + seed);
+    if (!threads.empty()) training.overrides.push_back("run.threads=" + threads);
+    code = train(training);
+  });
+
+  EvalOptions evaluation;
+  CLI::App* eval_command =
+      app.add_subcommand("eval", "Pass rates of a model directory on held-out prompts");
+  eval_command->add_option("model", evaluation.model, "Model directory (Hugging Face layout)")
+      ->required();
+  eval_command->add_option("--data", evaluation.data, "JSONL file with prompt and answer");
+  eval_command->add_option("--digits", evaluation.digits, "Built-in addition: numbers of digits")
+      ->delimiter(',');
+  eval_command->add_option("--prompts", evaluation.prompts, "Built-in addition: held-out prompts")
+      ->check(CLI::Range(1, 1000000));
+  eval_command->add_option("--max-new-tokens", evaluation.max_new_tokens, "Length limit")
+      ->check(CLI::Range(1, 1000000));
+  eval_command->add_option("--seed", evaluation.seed, "Which held-out prompts, and the sampling");
+  eval_command->add_option("--threads", evaluation.threads, "Compute threads")
+      ->check(CLI::Range(1, 1024));
+  eval_command->add_option("--device", evaluation.device, "auto, cpu or cuda:N");
+  eval_command->add_flag("--json", evaluation.json, "Figures as JSON, names as in summary.json");
+  eval_command->footer("example: troupe eval runs/r1-zero-addition/model --json");
+  eval_command->callback([&] { code = evaluate_model(evaluation); });
+
+  SampleOptions sampling;
+  CLI::App* sample_command = app.add_subcommand("sample", "Sample completions of prompts");
+  sample_command->add_option("model", sampling.model, "Model directory")->required();
+  sample_command->add_option("prompts", sampling.prompts, "Prompts")->required();
+  sample_command->add_option("-n,--count", sampling.count, "Completions per prompt")
+      ->check(CLI::Range(1, 100000));
+  sample_command->add_option("--temperature", sampling.temperature, "0: greedy")
+      ->check(CLI::Range(0.0, 100.0));
+  sample_command->add_option("--top-k", sampling.top_k, "0: all")->check(CLI::Range(0, 1 << 30));
+  sample_command->add_option("--top-p", sampling.top_p, "1: all")->check(CLI::Range(1e-6, 1.0));
+  sample_command->add_option("--max-new-tokens", sampling.max_new_tokens, "Length limit")
+      ->check(CLI::Range(1, 1000000));
+  sample_command->add_option("--seed", sampling.seed, "Seed");
+  sample_command->add_option("--device", sampling.device, "auto, cpu or cuda:N");
+  sample_command->add_flag("--json", sampling.json,
+                           "One JSON object per completion, with log-probs");
+  sample_command->footer("example: troupe sample runs/r1-zero-addition/model 478+365= -n 3");
+  sample_command->callback([&] { code = sample(sampling); });
+
+  DataOptions data;
+  CLI::App* data_command = app.add_subcommand("data", "Write prompts of a built-in task as JSONL");
+  data_command->require_subcommand(1);
+  CLI::App* addition = data_command->add_subcommand("addition", "Sums with zero-padded operands");
+  addition->add_option("file", data.file, "Where to")->required();
+  addition->add_option("--digits", data.digits, "Numbers of digits, e.g. 2,3")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 18));
+  addition->add_option("--count", data.count, "Rows")
+      ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{100000000}));
+  addition->add_option("--seed", data.seed, "As run.seed of the run that the prompts are for");
+  addition->add_flag("--held-out", data.held_out, "Held-out problems instead of training prompts");
+  addition->footer(
+      "example: troupe data addition prompts.jsonl --digits 2,3 --count 1600 --seed 0");
+  addition->callback([&] { code = write_data(data); });
+
+  bool check_json = false;
+  std::string check_config;
+  std::vector<std::string> check_overrides;
+  CLI::App* check_command = app.add_subcommand("check", "Check a config and print it in full");
+  add_config_options(*check_command, check_config, check_overrides);
+  check_command->add_flag("--json", check_json, "Resolved config as JSON");
+  check_command->footer(
+      "example: troupe check deploy/config/r1-zero-addition.toml --set learner.clip-high=0.3");
+  check_command->callback([&] { code = check(check_config, check_overrides, check_json); });
+
+  CLI::App* version_command = app.add_subcommand("version", "Version, libraries and devices found");
+  version_command->callback([&] { code = version(); });
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const int parse_code = app.exit(error);
+    return parse_code == 0 ? exit_ok : exit_bad_input;
+  } catch (const std::exception& error) {
+    std::cerr << "troupe: " << error.what() << "\n";
+    return exit_bad_input;
+  }
+  return code;
+}

@@ -1,0 +1,418 @@
+#include "actors/replay_buffer/ledger.hpp"
+
+#include "gpu/training/policy_update.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace troupe {
+namespace {
+
+std::uint64_t completion_tokens(const Rollout& rollout) {
+  return rollout.read().getLogProbs().size();
+}
+
+PolicyVersion oldest_version(const Rollout& rollout) {
+  return rollout.read().getVersions()[0].getVersion();  // versions ascend
+}
+
+bool group_has_signal(const std::vector<float>& rewards) {
+  return gpu::has_signal(rewards);
+}
+
+void add_to_facts(BatchFacts& facts, const GradedRollout& graded) {
+  const auto verdict = graded.verdict.read();
+  ++facts.rollouts;
+  facts.reward_mean += static_cast<double>(verdict.getReward());
+  facts.pass_rate += verdict.getOutcome() == wire::Verdict::Outcome::PASS ? 1.0 : 0.0;
+  facts.format_rate += static_cast<double>(verdict.getFormat());
+  facts.response_tokens_mean += static_cast<double>(completion_tokens(graded.rollout));
+}
+
+void finish_facts(BatchFacts& facts) {
+  if (facts.rollouts == 0) return;
+  facts.reward_mean /= facts.rollouts;
+  facts.pass_rate /= facts.rollouts;
+  facts.format_rate /= facts.rollouts;
+  facts.response_tokens_mean /= facts.rollouts;
+}
+
+void add_lags(std::vector<std::uint64_t>& histogram, const Rollout& rollout,
+              PolicyVersion version) {
+  for (const auto run : rollout.read().getVersions()) {
+    const std::uint64_t lag = version - run.getVersion();
+    if (histogram.size() <= lag) histogram.resize(lag + 1);
+    histogram[lag] += run.getCount();
+  }
+}
+
+}  // namespace
+
+Ledger::Ledger(LedgerConfig config)
+    : config_(config), published_(config.first_version), next_version_(config.first_version) {}
+
+std::uint32_t Ledger::groups_outstanding() const {
+  return static_cast<std::uint32_t>(
+      std::count_if(groups_.begin(), groups_.end(), [](const auto& g) {
+        return g.second.state == GroupState::open || g.second.state == GroupState::waiting;
+      }));
+}
+
+/// The version at which a ticket granted now will be trained at the latest, if one may be granted.
+std::optional<PolicyVersion> Ledger::due_version() const {
+  if (closed_) return std::nullopt;
+  const PolicyVersion due = next_version_ + groups_outstanding() / config_.batch;
+  if (due >= config_.first_version + config_.updates) return std::nullopt;
+  if (due > published_ + config_.staleness_bound) return std::nullopt;
+  return due;
+}
+
+std::optional<Ticket> Ledger::grant(const std::string& holder, double now,
+                                    const std::function<TicketPrompt()>& next) {
+  if (!reissues_.empty() && !closed_) {
+    const std::uint64_t id = reissues_.front();
+    reissues_.pop_front();
+    ++reissued_;
+    return issue(id, groups_.at(id), holder, now);
+  }
+  const auto due = due_version();
+  if (!due) return std::nullopt;
+  const std::uint64_t id = next_ticket_++;
+  Group& group = groups_[id];
+  group.prompt = next();
+  group.places.resize(config_.group_size);
+  group.min_version = std::max(config_.first_version,
+                               *due - std::min<PolicyVersion>(*due, config_.staleness_bound));
+  ++granted_;
+  return issue(id, group, holder, now);
+}
+
+Ticket Ledger::issue(std::uint64_t id, Group& group, const std::string& holder, double now) {
+  group.deadline = now + config_.group_deadline_seconds;
+  std::vector<std::uint32_t> missing;
+  for (std::uint32_t i = 0; i < group.places.size(); ++i) {
+    Place& place = group.places[i];
+    if (place.filled || place.given_up) continue;
+    const bool running =
+        !place.attempts.empty() && place.attempts.back().state != AttemptState::dropped;
+    if (running) continue;
+    place.attempts.push_back({group.attempt, AttemptState::open, holder});
+    missing.push_back(i);
+  }
+  return Ticket::build([&](wire::Ticket::Builder ticket) {
+    ticket.setId(id);
+    ticket.setAttempt(group.attempt);
+    ticket.setPromptUid(group.prompt.uid);
+    ticket.setPromptTokens(kj::arrayPtr(group.prompt.tokens.data(), group.prompt.tokens.size()));
+    ticket.setIndices(kj::arrayPtr(missing.data(), missing.size()));
+    ticket.setGroupSize(config_.group_size);
+    ticket.setMinVersion(group.min_version);
+  });
+}
+
+void Ledger::count_generated(Attempt& attempt, std::uint64_t tokens) {
+  if (!attempt.tokens_known) {
+    attempt.tokens_known = true;
+    attempt.tokens = tokens;
+    generated_tokens_ += tokens;
+  }
+  if (attempt.state == AttemptState::open) ++generated_rollouts_;
+}
+
+void Ledger::drop(Attempt& attempt, const std::string& reason) {
+  if (attempt.state == AttemptState::open) ++generated_rollouts_;  // began, and ends here
+  attempt.state = AttemptState::dropped;
+  ++dropped_rollouts_[reason];
+  dropped_tokens_[reason] += attempt.tokens;
+}
+
+void Ledger::notice(const RolloutNotice& notice) {
+  const auto found = groups_.find(notice.ticket);
+  if (found == groups_.end() || notice.index >= found->second.places.size()) return;
+  Place& place = found->second.places[notice.index];
+  for (Attempt& attempt : place.attempts) {
+    if (attempt.number != notice.attempt) continue;
+    if (attempt.state == AttemptState::dropped && !attempt.tokens_known) {
+      count_generated(attempt, notice.tokens);  // lost before its length was known
+      dropped_tokens_["late"] += notice.tokens;
+    } else if (attempt.state == AttemptState::open) {
+      count_generated(attempt, notice.tokens);
+      attempt.state = AttemptState::in_flight;
+      if (notice.abandoned) give_up(place, "abandoned");
+    }
+  }
+  if (found->second.state == GroupState::open) close_group(found->first, found->second);
+  forget_resolved();
+}
+
+void Ledger::append(GradedRollout graded) {
+  const auto rollout = graded.rollout.read();
+  const auto found = groups_.find(rollout.getTicket());
+  if (found == groups_.end() || rollout.getIndex() >= found->second.places.size()) {
+    ++duplicates_;
+    return;
+  }
+  Group& group = found->second;
+  notice({rollout.getTicket(), rollout.getIndex(), rollout.getAttempt(),
+          completion_tokens(graded.rollout)});  // counts it, should the notice still be on its way
+  if (!groups_.contains(rollout.getTicket())) return;
+  Place& place = group.places[rollout.getIndex()];
+  const auto attempt =
+      std::find_if(place.attempts.begin(), place.attempts.end(),
+                   [&](const Attempt& a) { return a.number == rollout.getAttempt(); });
+  if (attempt == place.attempts.end() || attempt->state != AttemptState::in_flight ||
+      place.filled) {
+    ++duplicates_;
+    return;
+  }
+  if (graded.verdict.read().getOutcome() == wire::Verdict::Outcome::UNVERIFIABLE) {
+    give_up(place, "unverifiable");
+  } else {
+    attempt->state = AttemptState::buffered;
+    place.graded = std::move(graded);
+    place.filled = true;
+  }
+  if (group.state == GroupState::open) close_group(found->first, group);
+  forget_resolved();
+}
+
+/// The rollout will not come: whatever was under way for it is dropped.
+void Ledger::give_up(Place& place, const std::string& reason) {
+  for (Attempt& attempt : place.attempts)
+    if (attempt.state == AttemptState::open || attempt.state == AttemptState::in_flight)
+      drop(attempt, reason);
+  place.given_up = true;
+}
+
+void Ledger::drop_filled(Group& group, const std::string& reason) {
+  for (Place& place : group.places) {
+    if (!place.filled) continue;
+    for (Attempt& attempt : place.attempts)
+      if (attempt.state == AttemptState::buffered) drop(attempt, reason);
+    place.graded = {};
+    place.filled = false;
+    place.given_up = true;
+  }
+}
+
+/// An open group whose every rollout has come or been given up waits for its batch, or goes.
+void Ledger::close_group(std::uint64_t id, Group& group) {
+  std::vector<float> rewards;
+  for (const Place& place : group.places) {
+    if (!place.filled && !place.given_up) return;
+    if (place.filled) rewards.push_back(place.graded.verdict.read().getReward());
+  }
+  std::erase(reissues_, id);
+  group.state = GroupState::waiting;
+  constexpr std::size_t kSmallestGroup = 2;  // one rollout has nothing to be compared with
+  if (rewards.size() < kSmallestGroup) {
+    drop_filled(group, "group_too_small");
+    if (config_.refill_zero_signal) group.state = GroupState::gone;
+  } else if (config_.refill_zero_signal && !group_has_signal(rewards)) {
+    drop_filled(group, "zero_signal");
+    group.state = GroupState::gone;
+  }
+}
+
+void Ledger::lose(const std::string& holder) {
+  for (auto& [id, group] : groups_) {
+    if (group.state != GroupState::open) continue;
+    bool lost = false;
+    for (Place& place : group.places) {
+      for (Attempt& attempt : place.attempts) {
+        const bool under_way =
+            attempt.state == AttemptState::open || attempt.state == AttemptState::in_flight;
+        if (!under_way || attempt.holder != holder) continue;
+        drop(attempt, "generator_lost");
+        lost = true;
+      }
+    }
+    if (!lost) continue;
+    if (++group.attempt < config_.attempt_limit) {
+      if (std::find(reissues_.begin(), reissues_.end(), id) == reissues_.end())
+        reissues_.push_back(id);
+      continue;
+    }
+    for (Place& place : group.places)
+      if (!place.filled) give_up(place, "generator_lost");
+    close_group(id, group);
+  }
+  forget_resolved();
+}
+
+void Ledger::expire(double now) {
+  for (auto& [id, group] : groups_) {
+    if (group.state != GroupState::open || now < group.deadline) continue;
+    for (Place& place : group.places)
+      if (!place.filled && !place.given_up) give_up(place, "deadline");
+    close_group(id, group);
+  }
+  forget_resolved();
+}
+
+/// Waiting groups that hold a token too old for `version` will never be trained.
+void Ledger::expire_stale(PolicyVersion version) {
+  for (auto& [id, group] : groups_) {
+    if (group.state != GroupState::waiting) continue;
+    const bool stale =
+        std::any_of(group.places.begin(), group.places.end(), [&](const Place& place) {
+          return place.filled &&
+                 oldest_version(place.graded.rollout) + config_.staleness_bound < version;
+        });
+    if (!stale) continue;
+    drop_filled(group, "stale");
+    group.state = GroupState::gone;
+  }
+  forget_resolved();
+}
+
+/// The groups of the next batch, in ticket order; fewer than a batch if it is not ready.
+std::vector<Ledger::Groups::iterator> Ledger::ready_groups() {
+  std::vector<Groups::iterator> members;
+  for (auto it = groups_.begin(); it != groups_.end() && members.size() < config_.batch; ++it) {
+    if (it->second.state == GroupState::waiting) members.push_back(it);
+    if (it->second.state == GroupState::open && !config_.completion_order) break;
+  }
+  return members;
+}
+
+std::optional<Batch> Ledger::take(PolicyVersion version) {
+  published_ = std::max(published_, version);
+  next_version_ = version;
+  expire_stale(version);
+  const auto members = ready_groups();
+  if (members.size() < config_.batch) return std::nullopt;
+  return lease(members, version);
+}
+
+Batch Ledger::lease(const std::vector<Groups::iterator>& members, PolicyVersion version) {
+  Batch batch;
+  batch.id = next_batch_++;
+  batch.version = version;
+  for (const auto& member : members) {
+    Group& group = member->second;
+    BatchGroup taken{member->first, {}};
+    std::vector<float> rewards;
+    for (const Place& place : group.places) {
+      if (!place.filled) continue;
+      taken.rollouts.push_back(place.graded);
+      rewards.push_back(place.graded.verdict.read().getReward());
+      add_to_facts(batch.facts, place.graded);
+    }
+    ++batch.facts.groups;
+    group.state = GroupState::leased;
+    if (!group_has_signal(rewards)) {
+      drop_filled(group, "zero_signal");
+      group.state = GroupState::gone;
+      continue;
+    }
+    ++batch.facts.groups_with_signal;
+    for (const GradedRollout& graded : taken.rollouts)
+      add_lags(batch.lag_histogram, graded.rollout, version);
+    leases_[batch.id].tickets.push_back(member->first);
+    batch.groups.push_back(std::move(taken));
+  }
+  finish_facts(batch.facts);
+  leases_[batch.id].lag_histogram = batch.lag_histogram;
+  next_version_ = version + 1;
+  forget_resolved();
+  return batch;
+}
+
+void Ledger::settle(std::uint64_t batch, const std::function<void(Attempt&)>& each) {
+  const auto lease = leases_.find(batch);
+  if (lease == leases_.end()) return;
+  for (const std::uint64_t id : lease->second.tickets) {
+    Group& group = groups_.at(id);
+    for (Place& place : group.places)
+      for (Attempt& attempt : place.attempts)
+        if (attempt.state == AttemptState::buffered) each(attempt);
+    group.state = GroupState::gone;
+  }
+  leases_.erase(lease);
+  forget_resolved();
+}
+
+void Ledger::trained(std::uint64_t batch) {
+  const auto lease = leases_.find(batch);
+  if (lease == leases_.end()) return;
+  const auto& histogram = lease->second.lag_histogram;
+  for (std::uint64_t lag = 0; lag < histogram.size(); ++lag) {
+    if (histogram[lag] > 0) max_lag_ = std::max(max_lag_, lag);
+    if (lag > config_.staleness_bound) beyond_bound_ += histogram[lag];
+  }
+  settle(batch, [this](Attempt& attempt) {
+    attempt.state = AttemptState::trained;
+    ++trained_rollouts_;
+    trained_tokens_ += attempt.tokens;
+  });
+}
+
+void Ledger::refused(std::uint64_t batch, const std::string& reason) {
+  settle(batch, [&](Attempt& attempt) { drop(attempt, reason); });
+}
+
+void Ledger::close(const std::string& reason) {
+  closed_ = true;
+  reissues_.clear();
+  while (!leases_.empty()) refused(leases_.begin()->first, reason);
+  for (auto& [id, group] : groups_) {
+    for (Place& place : group.places) give_up(place, reason);
+    drop_filled(group, reason);
+    group.state = GroupState::gone;
+  }
+  forget_resolved();
+}
+
+/// Groups stay known until each attempt's length is known, so that a late word on it is counted
+/// once.
+void Ledger::forget_resolved() {
+  constexpr std::size_t kRemembered = 4096;
+  std::erase_if(groups_, [&](const auto& entry) {
+    if (entry.second.state != GroupState::gone) return false;
+    if (entry.first + kRemembered < next_ticket_) return true;
+    for (const Place& place : entry.second.places)
+      for (const Attempt& attempt : place.attempts)
+        if (!attempt.tokens_known) return false;
+    return true;
+  });
+}
+
+LedgerRecord Ledger::record() const {
+  LedgerRecord record;
+  for (const auto& [id, group] : groups_) {
+    for (const Place& place : group.places) {
+      for (const Attempt& attempt : place.attempts) {
+        if (attempt.state == AttemptState::open) ++record.open_rollouts;
+        if (attempt.state == AttemptState::in_flight) {
+          ++record.in_flight_rollouts;
+          record.in_flight_tokens += attempt.tokens;
+        }
+        if (attempt.state == AttemptState::buffered) {
+          ++record.buffered_rollouts;
+          record.buffered_tokens += attempt.tokens;
+        }
+      }
+    }
+  }
+  record.generated_rollouts = generated_rollouts_;
+  record.generated_tokens = generated_tokens_;
+  record.trained_rollouts = trained_rollouts_;
+  record.trained_tokens = trained_tokens_;
+  record.dropped_rollouts = dropped_rollouts_;
+  record.dropped_tokens = dropped_tokens_;
+  record.tickets_granted = granted_;
+  record.tickets_reissued = reissued_;
+  record.duplicate_rollouts = duplicates_;
+  record.max_lag = max_lag_;
+  record.tokens_beyond_bound = beyond_bound_;
+  std::uint64_t rollouts = trained_rollouts_ + record.buffered_rollouts + record.in_flight_rollouts;
+  std::uint64_t tokens = trained_tokens_ + record.buffered_tokens + record.in_flight_tokens;
+  for (const auto& [reason, count] : dropped_rollouts_) rollouts += count;
+  for (const auto& [reason, count] : dropped_tokens_) tokens += count;
+  record.imbalance_rollouts = static_cast<std::int64_t>(generated_rollouts_ - rollouts);
+  record.imbalance_tokens = static_cast<std::int64_t>(generated_tokens_ - tokens);
+  return record;
+}
+
+}  // namespace troupe

@@ -1,0 +1,141 @@
+#pragma once
+// Where every ticket, rollout and token is accounted for. Plain rules: no actors, no clock, no
+// randomness.
+#include "actors/replay_buffer/batch.hpp"
+#include "actors/telemetry/records.hpp"
+#include "messages/rollout.hpp"
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace troupe {
+
+struct LedgerConfig {
+  std::uint32_t batch = 32;           // groups per update
+  std::uint32_t group_size = 8;       // rollouts per group
+  std::uint64_t staleness_bound = 2;  // eta: largest lag of a trained token, in versions
+  PolicyVersion first_version = 0;    // of the stage
+  std::uint32_t updates = 50;         // no ticket is granted for an update beyond these
+  bool completion_order =
+      false;  // batches take closed groups as they come; false: strictly by ticket
+  bool refill_zero_signal =
+      false;  // groups without signal make room for others (DAPO's dynamic sampling)
+  double group_deadline_seconds = 300;
+  std::uint32_t attempt_limit = 4;  // issues of one ticket
+};
+
+/// A prompt as the ledger hands it out.
+struct TicketPrompt {
+  std::uint64_t uid = 0;
+  std::vector<std::int32_t> tokens;
+};
+
+/// A generator's word on one rollout: finished (tokens known), or given up after `tokens` tokens.
+struct RolloutNotice {
+  std::uint64_t ticket = 0;
+  std::uint32_t index = 0, attempt = 0;
+  std::uint64_t tokens = 0;
+  bool abandoned = false;
+};
+using RolloutNotices = std::vector<RolloutNotice>;
+
+/// Used by one thread at a time. Time is in seconds of any clock that never goes back.
+///
+/// Invariants, in rollouts and in tokens, after every call:
+///   1. generated = trained + buffered + in flight + dropped. An attempt at a rollout is counted
+///   once, whatever arrives how often.
+///   2. A token in a batch of version v has v - version(token) <= staleness_bound.
+///   3. A ticket's min_version is the version its batch is due at, less the bound: tokens sampled
+///   with it or newer hold 2.
+class Ledger {
+ public:
+  explicit Ledger(LedgerConfig config);
+
+  /// A ticket for `holder`, or nothing while admission is closed. `next` is called for a new ticket
+  /// only.
+  std::optional<Ticket> grant(const std::string& holder, double now,
+                              const std::function<TicketPrompt()>& next);
+  void notice(const RolloutNotice& notice);
+  /// A graded rollout has come; what came before, or is not waited for, is counted and forgotten.
+  void append(GradedRollout graded);
+  /// A generator is gone: what it had not delivered is dropped and issued again.
+  void lose(const std::string& holder);
+  /// Gives up what is past its deadline.
+  void expire(double now);
+
+  /// The learner is ready to train at `version`, the newest published one. Nothing until a batch is
+  /// ready.
+  std::optional<Batch> take(PolicyVersion version);
+  /// The batch has been trained, or refused (`reason`): its rollouts leave the buffer.
+  void trained(std::uint64_t batch);
+  void refused(std::uint64_t batch, const std::string& reason);
+
+  /// No more tickets; whatever is left is dropped for `reason`. Afterwards nothing is open, in
+  /// flight or buffered.
+  void close(const std::string& reason);
+
+  LedgerRecord record() const;
+  const LedgerConfig& config() const { return config_; }
+  std::uint32_t groups_outstanding() const;  // open or waiting
+
+ private:
+  enum class AttemptState { open, in_flight, buffered, trained, dropped };
+  struct Attempt {
+    std::uint32_t number;
+    AttemptState state;
+    std::string holder;
+    std::uint64_t tokens = 0;
+    bool tokens_known = false;
+  };
+  struct Place {  // of one rollout in its group
+    std::vector<Attempt> attempts;
+    GradedRollout graded;
+    bool filled = false, given_up = false;
+  };
+  enum class GroupState { open, waiting, leased, gone };
+  struct Group {
+    TicketPrompt prompt;
+    std::vector<Place> places;
+    GroupState state = GroupState::open;
+    std::uint32_t attempt = 0;
+    PolicyVersion min_version = 0;
+    double deadline = 0;
+  };
+  using Groups = std::map<std::uint64_t, Group>;
+
+  std::optional<PolicyVersion> due_version() const;
+  Ticket issue(std::uint64_t id, Group& group, const std::string& holder, double now);
+  void count_generated(Attempt& attempt, std::uint64_t tokens);
+  void drop(Attempt& attempt, const std::string& reason);
+  void drop_filled(Group& group, const std::string& reason);
+  void give_up(Place& place, const std::string& reason);
+  void close_group(std::uint64_t id, Group& group);
+  void expire_stale(PolicyVersion version);
+  std::vector<Groups::iterator> ready_groups();
+  Batch lease(const std::vector<Groups::iterator>& members, PolicyVersion version);
+  void settle(std::uint64_t batch, const std::function<void(Attempt&)>& each);
+  void forget_resolved();
+
+  LedgerConfig config_;
+  Groups groups_;
+  std::deque<std::uint64_t> reissues_;
+  struct Lease {
+    std::vector<std::uint64_t> tickets;
+    std::vector<std::uint64_t> lag_histogram;
+  };
+  std::map<std::uint64_t, Lease> leases_;  // by batch
+  std::uint64_t next_ticket_ = 0, next_batch_ = 0;
+  PolicyVersion published_, next_version_;
+  bool closed_ = false;
+  std::uint64_t generated_rollouts_ = 0, generated_tokens_ = 0;
+  std::uint64_t trained_rollouts_ = 0, trained_tokens_ = 0;
+  std::map<std::string, std::uint64_t> dropped_rollouts_, dropped_tokens_;
+  std::uint64_t granted_ = 0, reissued_ = 0, duplicates_ = 0, max_lag_ = 0, beyond_bound_ = 0;
+};
+
+}  // namespace troupe

@@ -1,0 +1,167 @@
+#include "actors/replay_buffer/replay_buffer.hpp"
+
+#include "actors/errors.hpp"
+
+#include <caf/send.hpp>
+#include <caf/typed_response_promise.hpp>
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <utility>
+
+namespace troupe {
+
+void ReplayBufferState::begin(ReplayBufferPlan taken) {
+  plan = std::move(taken);
+  ledger = Ledger(plan.ledger);
+  Metrics& metrics = plan.telemetry->metrics();
+  appended = &metrics.counter("troupe_replay_appended_total");
+  consumed = &metrics.counter("troupe_replay_consumed_total");
+  duplicates = &metrics.counter("troupe_replay_duplicate_appends_total");
+  activity = &plan.telemetry->activity("replay-buffer");
+}
+
+double ReplayBufferState::seconds(caf::actor_clock::time_point now) const {
+  return std::chrono::duration<double>(now - started).count();
+}
+
+void ReplayBufferState::settle(const TrainedReport& report) {
+  if (!report.had_batch) return;
+  const LedgerRecord before = ledger.record();
+  if (report.refused.empty())
+    ledger.trained(report.batch);
+  else
+    ledger.refused(report.batch, report.refused);
+  consumed->Increment(
+      static_cast<double>(ledger.record().trained_rollouts - before.trained_rollouts));
+}
+
+void ReplayBufferState::serve(caf::actor_clock::time_point now) {
+  serve_learner();
+  serve_generators(seconds(now));
+}
+
+void ReplayBufferState::serve_learner() {
+  while (!learner.empty()) {
+    auto batch = ledger.take(learner.front().wish);
+    if (!batch) return;
+    learner.front().promise.deliver(std::make_shared<const Batch>(std::move(*batch)));
+    learner.pop_front();
+    report();
+  }
+}
+
+/// Deals tickets one by one around those who wait, so that no generator gets all of a narrow
+/// window.
+void ReplayBufferState::serve_generators(double now) {
+  if (generators.empty()) return;
+  std::deque<Tickets> dealt(generators.size());
+  bool open = true, any = false;
+  while (open) {
+    bool wanted = false;
+    for (std::size_t i = 0; i < generators.size() && open; ++i) {
+      if (dealt[i].size() >= generators[i].wish.count) continue;
+      auto ticket = ledger.grant(generators[i].wish.holder, now, plan.next_prompt);
+      open = ticket.has_value();
+      if (!open) break;
+      dealt[i].push_back(std::move(*ticket));
+      wanted = any = true;
+    }
+    open = open && wanted;
+  }
+  if (!any) return;
+  std::deque<bool> answered(generators.size(), false);
+  for (std::size_t i = 0; i < dealt.size(); ++i) {
+    if (dealt[i].empty()) continue;
+    answered[i] = true;
+    generators[i].promise.deliver(std::move(dealt[i]));
+  }
+  generators.erase_answered(answered);
+}
+
+void ReplayBufferState::report() {
+  plan.telemetry->record(ledger.record());
+  plan.telemetry->progress(name);
+}
+
+ReplayBuffer::behavior_type replay_buffer(ReplayBuffer::stateful_pointer<ReplayBufferState> self,
+                                          ReplayBufferPlan plan) {
+  auto& state = self->state;
+  state.begin(std::move(plan));
+  state.started = self->clock().now();
+  self->delayed_send(self, state.plan.deadlines.check_interval(), check_atom::value);
+  self->set_down_handler([self, &state](const caf::down_msg& down) {
+    const auto holder = state.holders.find(down.source);
+    if (holder == state.holders.end()) return;
+    state.plan.telemetry->event("generator_lost",
+                                holder->second + " is gone: its tickets are issued again");
+    state.generators.forget_if(
+        [&](const TicketWish& wish) { return wish.holder == holder->second; });
+    state.ledger.lose(holder->second);
+    state.holders.erase(holder);
+    state.serve(self->clock().now());
+  });
+  return {
+      [self, &state](grant_atom, const std::string& holder,
+                     std::uint32_t count) -> caf::result<Tickets> {
+        if (state.closed) return make_error(Errc::stage_over);
+        const auto sender = caf::actor_cast<caf::actor_addr>(self->current_sender());
+        if (state.holders.emplace(sender, holder).second) self->monitor(sender);
+        auto promise = self->make_response_promise<Tickets>();
+        state.generators.add(promise, {holder, count}, self->clock().now());
+        state.serve(self->clock().now());
+        return promise;
+      },
+      [self, &state](notice_atom, const RolloutNotices& notices) {
+        for (const RolloutNotice& notice : notices) state.ledger.notice(notice);
+        state.serve(self->clock().now());
+      },
+      [self, &state](append_atom, const GradedRollouts& rollouts) -> caf::result<RolloutIds> {
+        state.activity->enter("append", true);
+        RolloutIds acknowledged;
+        const std::uint64_t before = state.ledger.record().duplicate_rollouts;
+        for (const GradedRollout& graded : rollouts) {
+          acknowledged.push_back(graded.rollout.read().getId());
+          state.ledger.append(graded);
+        }
+        state.appended->Increment(static_cast<double>(rollouts.size()));
+        state.duplicates->Increment(
+            static_cast<double>(state.ledger.record().duplicate_rollouts - before));
+        state.serve(self->clock().now());
+        state.activity->enter("wait", false);
+        return acknowledged;
+      },
+      [self, &state](take_atom, const TrainedReport& report) -> caf::result<BatchPtr> {
+        state.settle(report);
+        state.report();
+        if (state.closed) return make_error(Errc::stage_over);
+        if (!state.learner.empty()) return make_error(Errc::already_waiting);
+        auto promise = self->make_response_promise<BatchPtr>();
+        state.learner.add(promise, report.version, self->clock().now());
+        state.serve(self->clock().now());
+        return promise;
+      },
+      [&state](settle_atom, const TrainedReport& report) {
+        state.settle(report);
+        state.report();
+      },
+      [&state](ledger_atom) -> caf::result<LedgerRecord> { return state.ledger.record(); },
+      [&state](close_atom, const std::string& reason) -> caf::result<LedgerRecord> {
+        state.closed = true;
+        state.generators.refuse_all(make_error(Errc::stage_over));
+        state.learner.refuse_all(make_error(Errc::stage_over));
+        state.ledger.close(reason);
+        state.report();
+        return state.ledger.record();
+      },
+      [self, &state](check_atom) {
+        const auto now = self->clock().now();
+        state.ledger.expire(state.seconds(now));
+        state.serve(now);
+        state.generators.answer_impatient(now, state.plan.deadlines.patience());
+        state.learner.answer_impatient(now, state.plan.deadlines.patience());
+        self->delayed_send(self, state.plan.deadlines.check_interval(), check_atom::value);
+      },
+  };
+}
+
+}  // namespace troupe

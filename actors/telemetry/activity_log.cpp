@@ -1,0 +1,52 @@
+#include "actors/telemetry/activity_spans.hpp"
+#include "actors/telemetry/telemetry.hpp"
+
+#include <mutex>
+
+namespace troupe {
+
+struct ActivityLog::State {
+  std::string actor;
+  Clock::time_point start;
+  mutable std::mutex mutex;
+  ActivitySpans spans;
+
+  /// Read under the lock: times must not go back.
+  double now() const { return std::chrono::duration<double>(Clock::now() - start).count(); }
+};
+
+ActivityLog::ActivityLog(std::string actor, Clock::time_point start, std::size_t max_spans)
+    : state_(new State{std::move(actor), start, {}, ActivitySpans(max_spans)}) {}
+
+ActivityLog::~ActivityLog() = default;
+
+const std::string& ActivityLog::actor() const {
+  return state_->actor;
+}
+
+void ActivityLog::enter(std::string_view phase, bool busy) {
+  const std::lock_guard lock(state_->mutex);
+  state_->spans.enter(phase, busy, state_->now());
+}
+
+std::vector<ActivityLog::Span> ActivityLog::spans(double since) const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->spans.since(since, state_->now());
+}
+
+ActorTime ActivityLog::totals(double since) const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->spans.totals(since, state_->now());
+}
+
+void ActivityLog::mark() {
+  const std::lock_guard lock(state_->mutex);
+  state_->spans.set_mark(state_->now());
+}
+
+ActorTime ActivityLog::totals_since_mark() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->spans.totals_since_mark(state_->now());
+}
+
+}  // namespace troupe

@@ -1,0 +1,82 @@
+#include "actors/telemetry/http_server.hpp"
+
+#include <CivetServer.h>
+
+#include <list>
+#include <stdexcept>
+
+namespace troupe {
+
+namespace {
+
+class PageHandler : public CivetHandler {
+ public:
+  explicit PageHandler(HttpServer::Page page) : page_(std::move(page)) {}
+  bool handleGet(CivetServer*, mg_connection* connection) override {
+    return answer(connection, true);
+  }
+  bool handleHead(CivetServer*, mg_connection* connection) override {
+    return answer(connection, false);
+  }
+
+ private:
+  bool answer(mg_connection* connection, bool with_body) const {
+    const HttpReply reply = page_();
+    mg_printf(connection,
+              "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
+              "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+              "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'\r\n"
+              "Connection: close\r\n\r\n",
+              reply.status, mg_get_response_code_text(connection, reply.status),
+              reply.content_type.c_str(), reply.body.size());
+    if (with_body) mg_write(connection, reply.body.data(), reply.body.size());
+    return true;
+  }
+
+  HttpServer::Page page_;
+};
+
+std::string listening(const std::string& address, int port) {
+  const bool ipv6 = address.find(':') != std::string::npos && address.front() != '[';
+  return (ipv6 ? "[" + address + "]" : address) + ":" + std::to_string(port);
+}
+
+int keep_quiet(const mg_connection*, const char*) {
+  return 1;
+}  // errors are thrown instead
+
+}  // namespace
+
+struct HttpServer::State {
+  std::list<PageHandler> handlers;  // must outlive the server
+  std::unique_ptr<CivetServer> server;
+};
+
+HttpServer::HttpServer(const std::string& address, int port, std::map<std::string, Page> pages)
+    : state_(std::make_unique<State>()) {
+  const std::string where = listening(address, port);
+  CivetCallbacks callbacks;
+  callbacks.log_message = keep_quiet;
+  try {
+    state_->server = std::make_unique<CivetServer>(
+        std::vector<std::string>{"listening_ports", where, "num_threads", "8", "request_timeout_ms",
+                                 "1000", "enable_directory_listing", "no"},
+        &callbacks);
+  } catch (const CivetException&) {
+    throw std::runtime_error("cannot serve metrics on " + where +
+                             ": the port is taken or the address is not of this machine; set "
+                             "metrics.port and metrics.address");
+  }
+  for (auto& [path, page] : pages)
+    state_->server->addHandler(path + "$", state_->handlers.emplace_back(std::move(page)));
+}
+
+HttpServer::~HttpServer() {
+  state_->server->close();  // waits for running handlers
+}
+
+int HttpServer::port() const {
+  return state_->server->getListeningPorts().at(0);
+}
+
+}  // namespace troupe

@@ -1,0 +1,52 @@
+#pragma once
+// Every metric of Troupe: name, unit, help, labels, in metrics.cpp's one list. prometheus-cpp types
+// are kept out of this header.
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace prometheus {
+class Counter;
+class Gauge;
+class Histogram;
+class Registry;
+}  // namespace prometheus
+
+namespace troupe {
+
+enum class MetricKind { counter, gauge, histogram };
+
+/// One line of the list. `values` are label values known beforehand: exposed as 0 before first use.
+struct MetricDefinition {
+  std::string name;
+  MetricKind kind;
+  std::string help;
+  std::string label{};            // name of its one label; "" for none
+  std::vector<double> buckets{};  // upper bounds; histograms only
+  std::vector<std::string> values{};
+};
+
+/// The whole list. Metrics marked "(from records)" in metrics.cpp are set by Telemetry::record():
+/// an actor that reports such a record leaves them alone, or they would count twice.
+const std::vector<MetricDefinition>& metric_list();
+
+/// References are looked up once (when an actor starts) and used for ever; increments are safe from
+/// any thread.
+class Metrics {
+ public:
+  Metrics();
+  ~Metrics();
+  /// label: value of the metric's one label, "" if it has none. Errors: throws std::logic_error on
+  /// a name or label use that is not in the list.
+  prometheus::Counter& counter(const std::string& name, const std::string& label = "");
+  prometheus::Gauge& gauge(const std::string& name, const std::string& label = "");
+  prometheus::Histogram& histogram(const std::string& name, const std::string& label = "");
+  std::string expose() const;  // Prometheus text format
+  prometheus::Registry& registry();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace troupe

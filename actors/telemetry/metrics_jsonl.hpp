@@ -1,0 +1,41 @@
+#pragma once
+// metrics.jsonl: one JSON object per line, written as things happen. Every field is documented in
+// deploy/summary.md.
+#include "actors/telemetry/run_log.hpp"
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+namespace troupe {
+
+inline constexpr int kMetricsLineVersion = 1;
+
+/// Each gives one line without its line break; `type` tells them apart.
+std::string run_line(const RunLog& run);
+std::string stage_begins_line(const StageLog& stage);
+std::string stage_ends_line(const StageRecord& stage, double seconds);
+std::string update_line_json(const RolloutUpdateRecord& update);
+std::string update_line_json(const SupervisedRecord& update);
+std::string evaluation_line(const EvaluationRecord& evaluation, std::int32_t stage, double seconds);
+std::string ledger_line(const LedgerRecord& ledger, std::int32_t stage, double seconds);
+std::string event_line(const EventRecord& event);
+
+/// A file of lines, each on disk when write() returns. Used under its owner's lock.
+class LineFile {
+ public:
+  /// Replaces the file. A failure shows at the first write.
+  explicit LineFile(const std::filesystem::path& path);
+  /// False the first time that a line is lost (full disk, missing folder); true otherwise, so that
+  /// a loss is reported once. Goes on trying.
+  bool write(const std::string& line);
+
+ private:
+  std::ofstream file_;
+  bool lost_ = false;
+};
+
+/// Writes beside the file, then renames. Errors: throws std::runtime_error naming the file.
+void write_atomically(const std::filesystem::path& path, const std::string& content);
+
+}  // namespace troupe

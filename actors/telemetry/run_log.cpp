@@ -1,0 +1,96 @@
+#include "actors/telemetry/run_log.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+namespace troupe {
+
+namespace {
+
+std::optional<std::uint64_t> config_number(const std::string& config_json, const char* section,
+                                           const char* key) {
+  const auto config = nlohmann::json::parse(config_json, nullptr, false);
+  if (!config.is_object() || !config.contains(section)) return {};
+  const auto& table = config[section];
+  if (!table.is_object() || !table.contains(key) || !table[key].is_number_integer()) return {};
+  return table[key].get<std::uint64_t>();
+}
+
+}  // namespace
+
+std::int32_t StageLog::updates_done() const {
+  if (record) return record->updates;
+  if (!rollout_updates.empty()) return rollout_updates.back().update;
+  return supervised_updates.empty() ? 0 : supervised_updates.back().update;
+}
+
+StageRecord StageLog::result(double now) const {
+  if (record) return *record;
+  StageRecord partial;
+  partial.kind = kind;
+  partial.name = name;
+  partial.wall_seconds = now - begin;
+  partial.updates = updates_done();
+  partial.ledger = ledger;
+  if (!supervised_updates.empty()) partial.loss = supervised_updates.back().loss;
+  if (!evaluations.empty() && evaluations.front().update == 0) partial.before = evaluations.front();
+  double gap_sum = 0, gap_tokens = 0;
+  for (const auto& update : rollout_updates) {
+    gap_sum += update.log_prob_gap_mean * static_cast<double>(update.log_prob_gap_tokens);
+    gap_tokens += static_cast<double>(update.log_prob_gap_tokens);
+    partial.log_prob_gap_max = std::max(partial.log_prob_gap_max, update.log_prob_gap_max);
+    partial.refused_updates += update.refused;
+  }
+  if (gap_tokens > 0) partial.log_prob_gap_mean = gap_sum / gap_tokens;
+  partial.ended = "running";
+  return partial;
+}
+
+std::vector<EvaluationRecord> StageLog::all_evaluations() const {
+  std::vector<EvaluationRecord> all = evaluations;
+  const auto add = [&](const std::optional<EvaluationRecord>& evaluation) {
+    if (!evaluation) return;
+    const auto same = [&](const auto& other) { return other.update == evaluation->update; };
+    if (std::none_of(all.begin(), all.end(), same)) all.push_back(*evaluation);
+  };
+  if (record) {
+    add(record->before);
+    add(record->after);
+  }
+  std::stable_sort(all.begin(), all.end(),
+                   [](const auto& a, const auto& b) { return a.update < b.update; });
+  return all;
+}
+
+std::optional<std::uint64_t> RunLog::staleness_bound() const {
+  return config_number(config_json, "replay-buffer", "staleness-bound");
+}
+
+std::optional<std::uint64_t> RunLog::seed() const {
+  return config_number(config_json, "run", "seed");
+}
+
+const StageLog* RunLog::main_stage() const {
+  const auto last = [&](auto wanted) -> const StageLog* {
+    const auto found = std::find_if(stages.rbegin(), stages.rend(), wanted);
+    return found == stages.rend() ? nullptr : &*found;
+  };
+  if (const auto* rl = last([](const StageLog& stage) { return stage.kind == "rl"; })) return rl;
+  return last([](const StageLog& stage) { return !stage.all_evaluations().empty(); });
+}
+
+std::int64_t imbalance(const LedgerRecord& ledger) {
+  return std::abs(ledger.imbalance_rollouts) + std::abs(ledger.imbalance_tokens);
+}
+
+double mean_lag(const std::vector<std::uint64_t>& lag_histogram) {
+  double tokens = 0, sum = 0;
+  for (std::size_t lag = 0; lag < lag_histogram.size(); ++lag) {
+    tokens += static_cast<double>(lag_histogram[lag]);
+    sum += static_cast<double>(lag) * static_cast<double>(lag_histogram[lag]);
+  }
+  return tokens > 0 ? sum / tokens : 0;
+}
+
+}  // namespace troupe

@@ -1,0 +1,456 @@
+#include "actors/telemetry/telemetry.hpp"
+
+#include "actors/telemetry/closing_text.hpp"
+#include "actors/telemetry/http_server.hpp"
+#include "actors/telemetry/log_sinks.hpp"
+#include "actors/telemetry/metrics_export.hpp"
+#include "actors/telemetry/metrics_jsonl.hpp"
+#include "actors/telemetry/report.hpp"
+#include "actors/telemetry/run_log.hpp"
+#include "actors/telemetry/status.hpp"
+#include "actors/telemetry/summary.hpp"
+#include "actors/telemetry/text.hpp"
+#include "actors/telemetry/trace.hpp"
+
+#include <condition_variable>
+#include <fmt/format.h>
+#include <map>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <spdlog/logger.h>
+#include <thread>
+
+namespace troupe {
+
+namespace {
+
+constexpr auto kRedrawEvery = std::chrono::milliseconds(200);
+constexpr std::size_t kSpans = 50'000, kSpansWithTrace = 500'000;  // per actor; 32 bytes each
+
+bool has(const std::string& text, const char* part) {
+  return text.find(part) != std::string::npos;
+}
+
+spdlog::level::level_enum level_of(const std::string& event_kind) {
+  if (has(event_kind, "error") || has(event_kind, "fail")) return spdlog::level::err;
+  for (const char* part : {"warn", "restart", "refus", "stall", "died", "lost", "interrupt",
+                           "mismatch", "skip", "slow"})
+    if (has(event_kind, part)) return spdlog::level::warn;
+  return spdlog::level::info;
+}
+
+std::filesystem::path made(const std::filesystem::path& folder) {
+  std::filesystem::create_directories(folder);
+  return folder;
+}
+
+}  // namespace
+
+struct Telemetry::State {
+  explicit State(TelemetryOptions given);
+  ~State();
+
+  double now() const { return std::chrono::duration<double>(Clock::now() - start).count(); }
+  RunLog snapshot() const;
+  std::vector<std::pair<std::string, ActorTime>> actor_times() const;  // since the stage began
+  StageLog& stage();
+  StatusView view();
+  void write_line(const std::string& line, std::unique_lock<std::mutex>& lock);
+  void say(const std::string& line);
+  void note(const std::string& kind, const std::string& text, std::unique_lock<std::mutex>& lock);
+  void save(const char* file, const std::string& content);
+  void redraw_until_stopped();
+  std::map<std::string, double> ages(Clock::time_point time) const;
+  HttpReply metrics_page();
+  HttpReply health_page();
+  HttpReply index_page();
+
+  const TelemetryOptions options;
+  const Clock::time_point start = Clock::now();
+  const std::filesystem::path folder;
+  Metrics metrics;
+  LiveTerminal error_terminal{stderr};  // log lines and the live status
+  LiveTerminal plain_terminal{stdout};  // one line per update
+  std::unique_ptr<spdlog::logger> logger;
+
+  mutable std::mutex actors_mutex;  // taken after `mutex` if both are
+  std::map<std::string, std::unique_ptr<ActivityLog>> actors;
+
+  std::mutex files_mutex;    // taken before all others
+  mutable std::mutex mutex;  // all below
+  RunLog run;
+  LineFile lines;
+  LedgerRecord exported_ledger;
+  struct Progress {
+    Clock::time_point last;
+    prometheus::Gauge* timestamp;
+  };
+  std::map<std::string, Progress> progress;
+  double progress_deadline = 0;
+  Clock::time_point progress_expected_from = Clock::now();
+
+  std::condition_variable stop_condition;
+  bool stopping = false;
+  std::thread redraw_thread;
+  std::unique_ptr<HttpServer> server;  // last: its pages use all above
+};
+
+Telemetry::State::State(TelemetryOptions given)
+    : options(std::move(given)),
+      folder(made(options.run_directory)),
+      lines(folder / "metrics.jsonl") {
+  run.name = options.run_name;
+  run.config_json = options.config_json;
+  run.config_digest = options.config_digest;
+  run.model_description = options.model_description;
+  run.build_description = options.build_description;
+  run.started = iso_utc(std::chrono::system_clock::now());
+  const auto terminal = std::make_shared<TerminalSink>(error_terminal);
+  terminal->set_level(options.quiet ? spdlog::level::warn : spdlog::level::info);
+  logger = std::make_unique<spdlog::logger>(
+      "troupe",
+      spdlog::sinks_init_list{terminal, std::make_shared<JsonFileSink>(folder / "log.jsonl")});
+  logger->set_level(spdlog::level::debug);
+  metrics
+      .gauge("troupe_build_info",
+             options.build_description.empty() ? "unknown" : options.build_description)
+      .Set(1);
+  if (options.metrics_port != 0)
+    server = std::make_unique<HttpServer>(
+        options.metrics_address, options.metrics_port,
+        std::map<std::string, HttpServer::Page>{{"/metrics", [this] { return metrics_page(); }},
+                                                {"/healthz", [this] { return health_page(); }},
+                                                {"/", [this] { return index_page(); }}});
+  std::unique_lock lock(mutex);
+  write_line(run_line(run), lock);
+  if (options.terminal_status && !options.quiet)
+    redraw_thread = std::thread([this] { redraw_until_stopped(); });
+}
+
+Telemetry::State::~State() {
+  server.reset();
+  {
+    const std::lock_guard lock(mutex);
+    stopping = true;
+  }
+  stop_condition.notify_all();
+  if (redraw_thread.joinable()) redraw_thread.join();
+}
+
+RunLog Telemetry::State::snapshot() const {
+  RunLog copy;
+  {
+    const std::lock_guard lock(mutex);
+    copy = run;
+  }
+  copy.wall_seconds = now();
+  copy.finished = iso_utc(std::chrono::system_clock::now());
+  const std::lock_guard lock(actors_mutex);
+  for (const auto& [name, log] : actors) copy.actors.push_back({name, log->spans(0)});
+  return copy;
+}
+
+std::vector<std::pair<std::string, ActorTime>> Telemetry::State::actor_times() const {
+  const std::lock_guard lock(actors_mutex);
+  std::vector<std::pair<std::string, ActorTime>> times;
+  for (const auto& [name, log] : actors) {
+    const ActorTime time = log->totals_since_mark();
+    if (time.busy_seconds + time.idle_seconds > 0) times.emplace_back(name, time);
+  }
+  return times;
+}
+
+StageLog& Telemetry::State::stage() {
+  if (run.stages.empty()) run.stages.push_back({.kind = "run", .name = run.name});
+  return run.stages.back();
+}
+
+StatusView Telemetry::State::view() {
+  const StageLog& s = stage();
+  StatusView v;
+  v.run = run.name;
+  v.stage = s.name;
+  v.update = s.updates_done();
+  v.updates = s.updates;
+  v.stage_seconds = now() - s.begin;
+  v.staleness_bound = run.staleness_bound();
+  if (!s.rollout_updates.empty()) v.rollout_update = s.rollout_updates.back();
+  if (!s.supervised_updates.empty()) v.supervised = s.supervised_updates.back();
+  if (!s.evaluations.empty()) v.evaluation = s.evaluations.back();
+  v.ledger = s.ledger;
+  double generator_busy = 0, generators = 0;
+  for (const auto& [actor, time] : actor_times()) {
+    v.idle.emplace_back(actor, time.idle_ratio());
+    if (actor.rfind("generator", 0) == 0) generator_busy += time.busy_seconds, ++generators;
+  }
+  if (generator_busy > 0)
+    v.generator_tokens_per_second =
+        static_cast<double>(s.ledger.generated_tokens) * generators / generator_busy;
+  if (v.rollout_update && v.rollout_update->train_seconds > 0)
+    v.learner_tokens_per_second =
+        static_cast<double>(v.rollout_update->trained_tokens) / v.rollout_update->train_seconds;
+  return v;
+}
+
+void Telemetry::State::write_line(const std::string& line, std::unique_lock<std::mutex>& lock) {
+  if (!lines.write(line))
+    note("telemetry error",
+         "a line of " + (folder / "metrics.jsonl").string() +
+             " is lost (disk full?); later losses are not reported",
+         lock);
+}
+
+/// A line of progress: to stdout when plain, above the live status otherwise.
+void Telemetry::State::say(const std::string& line) {
+  if (options.quiet) return;
+  (options.terminal_status ? error_terminal : plain_terminal).print_above(line);
+}
+
+void Telemetry::State::note(const std::string& kind, const std::string& text,
+                            std::unique_lock<std::mutex>& lock) {
+  run.events.push_back({now(), kind, text});
+  metrics.counter("troupe_run_events_total", kind.empty() ? "other" : kind).Increment();
+  write_line(event_line(run.events.back()), lock);
+  lock.unlock();
+  logger->log(level_of(kind), fmt::format("{}: {}", kind, text));
+  lock.lock();
+}
+
+void Telemetry::State::save(const char* file, const std::string& content) {
+  std::string problem;
+  try {
+    write_atomically(folder / file, content);
+    return;
+  } catch (const std::exception&
+               error) {  // the last chance to save what a run was for must go on to the next file
+    problem = error.what();
+  }
+  std::unique_lock lock(mutex);
+  note("telemetry error", problem, lock);
+}
+
+void Telemetry::State::redraw_until_stopped() {
+  std::unique_lock lock(mutex);
+  while (!stop_condition.wait_for(lock, kRedrawEvery, [this] { return stopping; })) {
+    if (run.stages.empty()) continue;
+    const StatusView now_seen = view();
+    const bool running = !run.stages.back().end;
+    lock.unlock();
+    error_terminal.draw(running ? status_block(now_seen, error_terminal.width(), options.colour)
+                                : std::vector<std::string>{});
+    lock.lock();
+  }
+  lock.unlock();
+  error_terminal.draw({});
+}
+
+/// Seconds since each actor of this stage moved; empty when nobody is expected to.
+std::map<std::string, double> Telemetry::State::ages(Clock::time_point time) const {
+  std::map<std::string, double> out;
+  for (const auto& [actor, entry] : progress)
+    out[actor] =
+        std::chrono::duration<double>(time - std::max(entry.last, progress_expected_from)).count();
+  return out;
+}
+
+HttpReply Telemetry::State::metrics_page() {
+  for (const auto& [actor, time] : actor_times())
+    metrics.gauge("troupe_actor_idle_ratio", actor).Set(time.idle_ratio());
+  return {200, "text/plain; version=0.0.4; charset=utf-8", metrics.expose()};
+}
+
+HttpReply Telemetry::State::health_page() {
+  const std::lock_guard lock(mutex);
+  nlohmann::ordered_json reply = {{"status", "ok"}, {"actors", nlohmann::ordered_json::object()}};
+  for (const auto& [actor, age] : ages(Clock::now())) {
+    reply["actors"][actor] = {{"seconds_since_progress", age}};
+    if (progress_deadline <= 0 || age <= progress_deadline) continue;
+    reply["status"] = "stalled";
+    reply["stalled"].push_back(actor);
+  }
+  return {reply["status"] == "ok" ? 200 : 503, "application/json", dump_json(reply) + "\n"};
+}
+
+HttpReply Telemetry::State::index_page() {
+  std::string status;
+  {
+    const std::lock_guard lock(mutex);
+    status = run.stages.empty() ? "starting" : plain_line(view());
+  }
+  return {200, "text/html; charset=utf-8",
+          "<!doctype html><html lang=en><meta charset=utf-8><meta http-equiv=refresh content=5>"
+          "<meta name=viewport content='width=device-width,initial-scale=1'><title>" +
+              escape_html(run.name) +
+              "</title><style>:root{color-scheme:light dark}body{font:16px/1.6 "
+              "system-ui,sans-serif;max-width:46em;"
+              "margin:2em auto;padding:0 1em}</style><h1>" +
+              escape_html(run.name) + "</h1><p>" + escape_html(status) +
+              "<p><a href=metrics>metrics</a> &middot; <a href=healthz>health</a><p>config " +
+              escape_html(run.config_digest) + ", " + escape_html(run.build_description) +
+              "</html>\n"};
+}
+
+Telemetry::Telemetry(TelemetryOptions options)
+    : state_(std::make_unique<State>(std::move(options))) {}
+
+Telemetry::~Telemetry() = default;
+
+Metrics& Telemetry::metrics() {
+  return state_->metrics;
+}
+
+ActivityLog& Telemetry::activity(const std::string& actor) {
+  const std::lock_guard lock(state_->actors_mutex);
+  auto& log = state_->actors[actor];
+  if (!log)
+    log = std::make_unique<ActivityLog>(actor, state_->start,
+                                        state_->options.trace ? kSpansWithTrace : kSpans);
+  return *log;
+}
+
+double Telemetry::seconds_since_start() const {
+  return state_->now();
+}
+
+spdlog::logger& Telemetry::log() {
+  return *state_->logger;
+}
+
+void Telemetry::stage_begins(std::int32_t index, const std::string& kind, const std::string& name,
+                             std::int32_t updates) {
+  {
+    const std::lock_guard lock(state_->actors_mutex);
+    for (const auto& [actor, log] : state_->actors) log->mark();
+  }
+  state_->metrics.gauge("troupe_run_stage").Set(index);
+  state_->metrics.gauge("troupe_run_update").Set(0);
+  state_->metrics.gauge("troupe_run_updates_planned").Set(updates);
+  std::unique_lock lock(state_->mutex);
+  state_->progress.clear();
+  state_->run.stages.push_back(
+      {.index = index, .updates = updates, .kind = kind, .name = name, .begin = state_->now()});
+  state_->write_line(stage_begins_line(state_->run.stages.back()), lock);
+  lock.unlock();
+  state_->logger->debug("stage {} begins: {} updates", name, updates);
+}
+
+void Telemetry::record(const RolloutUpdateRecord& update) {
+  export_record(state_->metrics, update);
+  std::unique_lock lock(state_->mutex);
+  state_->stage().rollout_updates.push_back(update);
+  state_->write_line(update_line_json(update), lock);
+  const std::string line = plain_line(state_->view());
+  lock.unlock();
+  if (!state_->options.terminal_status) state_->say(line);
+}
+
+void Telemetry::record(const SupervisedRecord& update) {
+  export_record(state_->metrics, update);
+  std::unique_lock lock(state_->mutex);
+  state_->stage().supervised_updates.push_back(update);
+  state_->write_line(update_line_json(update), lock);
+  const std::string line = plain_line(state_->view());
+  lock.unlock();
+  if (!state_->options.terminal_status) state_->say(line);
+}
+
+void Telemetry::record(const EvaluationRecord& evaluation) {
+  export_record(state_->metrics, evaluation);
+  std::unique_lock lock(state_->mutex);
+  StageLog& stage = state_->stage();
+  stage.evaluations.push_back(evaluation);
+  const std::string line = plain_line(evaluation, stage.name);
+  state_->write_line(evaluation_line(evaluation, stage.index, state_->now()), lock);
+  lock.unlock();
+  state_->say(line);
+}
+
+void Telemetry::record(const LedgerRecord& ledger) {
+  std::unique_lock lock(state_->mutex);
+  StageLog& stage = state_->stage();
+  export_record(state_->metrics, ledger, state_->exported_ledger);
+  state_->exported_ledger = stage.ledger = ledger;
+  state_->write_line(ledger_line(ledger, stage.index, state_->now()), lock);
+}
+
+void Telemetry::event(const std::string& kind, const std::string& text) {
+  std::unique_lock lock(state_->mutex);
+  state_->note(kind, text, lock);
+}
+
+void Telemetry::stage_ends(const StageRecord& stage) {
+  const auto times = state_->actor_times();
+  std::unique_lock lock(state_->mutex);
+  StageLog& log = state_->stage();
+  log.end = state_->now();
+  log.record = stage;
+  if (log.record->actors.empty()) log.record->actors.insert(times.begin(), times.end());
+  state_->write_line(stage_ends_line(stage, *log.end), lock);
+  lock.unlock();
+  state_->say(fmt::format("{} {}: {} updates in {}", stage.name, stage.ended, stage.updates,
+                          duration_text(stage.wall_seconds)));
+}
+
+void Telemetry::expect_progress_within(double seconds) {
+  const std::lock_guard lock(state_->mutex);
+  state_->progress_deadline = seconds;
+  state_->progress_expected_from = Clock::now();
+}
+
+double Telemetry::seconds_since_progress() const {
+  const std::lock_guard lock(state_->mutex);
+  double least = state_->now() - (state_->run.stages.empty() ? 0 : state_->run.stages.back().begin);
+  const auto time = Clock::now();
+  for (const auto& [actor, entry] : state_->progress)
+    least = std::min(least, std::chrono::duration<double>(time - entry.last).count());
+  return least;
+}
+
+std::string Telemetry::who_does_what() const {
+  const std::lock_guard lock(state_->actors_mutex);
+  std::string text;
+  for (const auto& [name, log] : state_->actors) {
+    const auto spans = log->spans(0);
+    if (!spans.empty()) text += (text.empty() ? "" : "; ") + name + ": " + spans.back().phase;
+  }
+  return text;
+}
+
+void Telemetry::progress(const std::string& actor) {
+  const std::lock_guard lock(state_->mutex);
+  auto found = state_->progress.find(actor);
+  if (found == state_->progress.end()) {
+    auto& gauge = state_->metrics.gauge("troupe_actor_last_progress_timestamp_seconds", actor);
+    found = state_->progress.emplace(actor, State::Progress{{}, &gauge}).first;
+  }
+  found->second.last = Clock::now();
+  found->second.timestamp->SetToCurrentTime();
+}
+
+void Telemetry::write_files(const std::string& ended) {
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->run.ended = ended;
+  }
+  const std::lock_guard one_writer(state_->files_mutex);
+  const RunLog run = state_->snapshot();
+  state_->save("summary.json", summary_json(run));
+  state_->save("report.html", report_html(run));
+  if (state_->options.trace) state_->save("trace.json", trace_json(run));
+}
+
+std::string Telemetry::closing_text() const {
+  return troupe::closing_text(state_->snapshot(), report_path().string());
+}
+
+std::filesystem::path Telemetry::report_path() const {
+  return state_->folder / "report.html";
+}
+
+int Telemetry::metrics_port() const {
+  return state_->server ? state_->server->port() : 0;
+}
+
+}  // namespace troupe

@@ -1,0 +1,113 @@
+#pragma once
+// The one place actors report to. Owned by main, outlives the actor system.
+#include "actors/telemetry/metrics.hpp"
+#include "actors/telemetry/records.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace spdlog {
+class logger;
+}
+
+namespace troupe {
+
+using Clock = std::chrono::steady_clock;
+
+/// How one actor spends its time: spans of work and of waiting. Written by its actor alone, read by
+/// others at any time.
+class ActivityLog {
+ public:
+  /// The actor begins `phase` ("decode", "train", "grade", "wait for tickets", ...); the phase
+  /// before ends. busy: false for waiting. Cheap (one clock read, one short lock); a phase equal to
+  /// the current one is merged.
+  void enter(std::string_view phase, bool busy);
+  const std::string& actor() const;
+
+  ActivityLog(std::string actor, Clock::time_point start, std::size_t max_spans);
+  ~ActivityLog();
+  struct Span {
+    const char* phase;  // static or interned string
+    bool busy;
+    double begin, end;  // seconds since the run's start
+  };
+  std::vector<Span> spans(double since) const;  // the newest max_spans, the open one ends now
+  /// Exact from the run's start (0) and from the last mark() on, whatever was evicted; from any
+  /// other time on, of the spans that are kept.
+  ActorTime totals(double since) const;
+  /// Remembers the totals so that totals_since_mark() counts from here (a stage begins).
+  void mark();
+  ActorTime totals_since_mark() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+struct TelemetryOptions {
+  std::filesystem::path
+      run_directory;  // metrics.jsonl, summary.json, report.html, log.jsonl, trace.json go there
+  bool terminal_status = false;  // live status on stderr; otherwise one plain line per update
+  bool trace = false;
+  bool quiet = false;  // on the terminal only warnings and errors
+  bool colour = true;  // of the live status; main clears it when NO_COLOR is set
+  std::string metrics_address = "127.0.0.1";
+  int metrics_port = 0;  // 0: no server
+  std::string run_name, config_json, config_digest, model_description;
+  std::string build_description;  // version, compiler, LibTorch
+};
+
+/// Safe from any thread.
+class Telemetry {
+ public:
+  /// Errors: throws std::runtime_error naming address and port if the metrics server cannot bind.
+  explicit Telemetry(TelemetryOptions options);
+  ~Telemetry();
+
+  Metrics& metrics();
+  /// The log of an actor, made at first use; a restarted actor goes on with it. Valid as long as
+  /// this object.
+  ActivityLog& activity(const std::string& actor);
+  double seconds_since_start() const;
+  /// Lines to log.jsonl and, from info up, to the terminal. `events` go there by themselves.
+  spdlog::logger& log();
+
+  void stage_begins(std::int32_t index, const std::string& kind, const std::string& name,
+                    std::int32_t updates);
+  void record(const RolloutUpdateRecord& update);
+  void record(const SupervisedRecord& update);
+  void record(const EvaluationRecord& evaluation);
+  void record(const LedgerRecord& ledger);  // the newest; shown, exported
+  void event(const std::string& kind,
+             const std::string& text);  // restarts, refusals, gates: log, report, metrics.jsonl
+  void stage_ends(const StageRecord& stage);
+
+  /// /healthz answers 503 with the actor's name when an actor that is expected to move has made no
+  /// progress for `seconds`. 0: never. Ages count from this call or the actor's last progress(); a
+  /// new stage forgets the actors of the one before.
+  void expect_progress_within(double seconds);
+  void progress(const std::string& actor);
+  /// Seconds since any actor called progress() or a stage began.
+  double seconds_since_progress() const;
+  /// "learner: wait for batch; generator-0: decode": what every actor is at, for the message of a
+  /// stalled run.
+  std::string who_does_what() const;
+
+  /// Writes summary.json and report.html (trace.json with --trace) from all that was recorded;
+  /// atomic; may be called again. A file that cannot be written is reported as an event.
+  void write_files(const std::string& ended);
+  /// The table before/after and sample completions for the end of `troupe train`.
+  std::string closing_text() const;
+  std::filesystem::path report_path() const;
+  int metrics_port() const;  // the bound one
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace troupe

@@ -1,0 +1,123 @@
+#include "actors/verifier/verifier.hpp"
+
+#include "actors/errors.hpp"
+
+#include <algorithm>
+#include <prometheus/counter.h>
+#include <utility>
+#include <vector>
+
+namespace troupe {
+namespace {
+
+wire::Verdict::Outcome outcome_of(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::pass:
+      return wire::Verdict::Outcome::PASS;
+    case Outcome::fail:
+      return wire::Verdict::Outcome::FAIL;
+    case Outcome::unverifiable:
+      break;
+  }
+  return wire::Verdict::Outcome::UNVERIFIABLE;
+}
+
+const char* label_of(wire::Verdict::Outcome outcome) {
+  switch (outcome) {
+    case wire::Verdict::Outcome::PASS:
+      return "pass";
+    case wire::Verdict::Outcome::FAIL:
+      return "fail";
+    default:
+      return "infra_error";
+  }
+}
+
+Grade grade_rollout(const GradingRules& rules, wire::Rollout::Reader rollout) {
+  const std::vector<std::int32_t> ids = tokens_of(rollout.getTokens());
+  const bool known = std::all_of(ids.begin(), ids.end(),
+                                 [&](std::int32_t id) { return id < rules.tokenizer->size(); });
+  if (!known) return {.reason = "a token outside the vocabulary"};
+  const std::span<const std::int32_t> all(ids);
+  std::size_t prompt_begin = 0;
+  if (ids[0] == rules.tokenizer->bos()) prompt_begin = 1;
+  const std::string prompt =
+      rules.tokenizer->decode(all.subspan(prompt_begin, rollout.getPromptLength() - prompt_begin));
+  return grade(*rules.answers, rules.weights, prompt,
+               rules.tokenizer->decode(all.subspan(rollout.getPromptLength())));
+}
+
+}  // namespace
+
+Verdict judge(const GradingRules& rules, const Rollout& rollout, const std::string& verifier) {
+  const Grade found = grade_rollout(rules, rollout.read());
+  return Verdict::build([&](wire::Verdict::Builder verdict) {
+    verdict.setRollout(rollout.read().getId());
+    verdict.setOutcome(outcome_of(found.outcome));
+    verdict.setReward(static_cast<float>(found.reward));
+    verdict.setAccuracy(static_cast<float>(found.accuracy));
+    verdict.setFormat(static_cast<float>(found.format));
+    verdict.setReason(found.reason);
+    verdict.setVerifier(verifier);
+  });
+}
+
+void VerifierState::begin(Self self, VerifierPlan plan, ReplayBuffer buffer) {
+  self_ = self;
+  plan_ = std::move(plan);
+  buffer_ = std::move(buffer);
+  activity_ = &plan_.telemetry->activity(plan_.name);
+  activity_->enter("wait for rollouts", false);
+}
+
+void VerifierState::join(const std::string& generator_name, const Generator& generator) {
+  ask(generator_name, generator, {});
+}
+
+/// One request per generator is open at a time: that is the credit it may use up.
+void VerifierState::ask(const std::string& generator_name, const Generator& generator,
+                        const RolloutIds& acknowledged) {
+  self_
+      ->request(generator, plan_.deadlines.request, take_atom::value, plan_.rollouts_at_once,
+                acknowledged)
+      .then([=, this](const Rollouts& rollouts) { grade(generator_name, generator, rollouts); },
+            [=, this](const caf::error& error) {
+              if (error == caf::sec::request_timeout) {
+                plan_.telemetry->event("slow_generator",
+                                       generator_name + " has not answered " + plan_.name);
+                return ask(generator_name, generator, {});
+              }
+              activity_->enter("wait for rollouts",
+                               false);  // gone: the director names its successor
+            });
+}
+
+void VerifierState::grade(const std::string& generator_name, const Generator& generator,
+                          const Rollouts& rollouts) {
+  if (rollouts.empty()) return ask(generator_name, generator, {});
+  activity_->enter("grade", true);
+  GradedRollouts graded;
+  for (const Rollout& rollout : rollouts) {
+    graded.push_back({rollout, judge(plan_.rules, rollout, plan_.name)});
+    plan_.telemetry->metrics()
+        .counter("troupe_verifier_verdicts_total",
+                 label_of(graded.back().verdict.read().getOutcome()))
+        .Increment();
+  }
+  plan_.telemetry->progress(plan_.name);
+  activity_->enter("wait for rollouts", false);
+  self_->request(buffer_, plan_.deadlines.request, append_atom::value, std::move(graded))
+      .then([=, this](
+                const RolloutIds& acknowledged) { ask(generator_name, generator, acknowledged); },
+            [this](const caf::error& error) { self_->quit(error); });
+}
+
+Verifier::behavior_type verifier(VerifierState::Self self, VerifierPlan plan, ReplayBuffer buffer) {
+  auto& state = self->state;
+  state.begin(self, std::move(plan), std::move(buffer));
+  return {[&state](join_atom, const std::string& generator_name, const Generator& generator) {
+    state.join(generator_name, generator);
+  }};
+}
+
+}  // namespace troupe

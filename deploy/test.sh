@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Installs, builds and runs every test.
+set -euo pipefail
+
+usage() {
+  cat <<'TEXT'
+Usage: deploy/test.sh [--sanitize] [--werror]
+
+Runs deploy/setup.sh, builds the preset `release` into build/release and runs every test. The last line says how many
+passed and failed; the exit code is 0 if none failed.
+
+  --sanitize  uses the preset `dev` in build/dev instead: address and undefined-behaviour sanitizers
+  --werror    treats warnings as errors (the preset `dev` always does)
+  --help      prints this text
+
+Example:
+  deploy/test.sh && deploy/test.sh --sanitize
+TEXT
+}
+
+preset=release
+settings=()
+for argument in "$@"; do
+  case $argument in
+    --sanitize) preset=dev ;;
+    --werror) settings+=(-D CMAKE_COMPILE_WARNING_AS_ERROR=ON) ;;
+    -h | --help) usage; exit 0 ;;
+    *) echo "test: unknown option $argument; try --help" >&2; exit 2 ;;
+  esac
+done
+[ -z "${TROUPE_TORCH:-}" ] || settings+=(-D "TROUPE_TORCH=$TROUPE_TORCH")
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$top"
+deploy/setup.sh
+cmake --preset "$preset" "${settings[@]}"
+cmake --build --preset "$preset"
+
+results=build/$preset/test-results.xml
+rm -f "$results"
+status=0
+ctest --preset "$preset" -j 2 --output-on-failure --output-junit "$top/$results" || status=$?
+[ -f "$results" ] || { echo "test: ctest wrote no results" >&2; exit 1; }
+
+count() { sed -nE "s/^\s*$1=\"([0-9]+)\"$/\1/p" "$results" | head -n 1; }
+failed=$(count failures)
+skipped=$(($(count skipped) + $(count disabled)))
+passed=$(($(count tests) - failed - skipped))
+if [ "$status" != 0 ] && [ "$failed" = 0 ]; then  # such as a test program that is missing
+  failed=1
+fi
+[ "$passed" -gt 0 ] || status=1
+line="$passed passed, $failed failed"
+[ "$skipped" = 0 ] || line+=", $skipped skipped"
+echo "$line"
+exit "$status"

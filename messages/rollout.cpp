@@ -1,0 +1,92 @@
+#include "messages/rollout.hpp"
+
+#include <cmath>
+#include <kj/debug.h>
+
+namespace troupe {
+namespace {
+
+/// SplitMix64's finaliser: every input bit reaches every output bit.
+std::uint64_t mix(std::uint64_t x) {
+  x ^= x >> 30;
+  x *= 0xbf58476d1ce4e5b9ull;
+  x ^= x >> 27;
+  x *= 0x94d049bb133111ebull;
+  return x ^ (x >> 31);
+}
+
+constexpr float kLogProbRounding = 1e-3f;
+
+template <class List>
+void require_tokens(const List& tokens) {
+  for (const std::int32_t token : tokens) KJ_REQUIRE(token >= 0, "negative token id", token);
+}
+
+void require_share(float value) {
+  KJ_REQUIRE(std::isfinite(value) && value >= 0.0f && value <= 1.0f, "a share outside 0 .. 1",
+             value);
+}
+
+}  // namespace
+
+std::vector<std::int32_t> tokens_of(capnp::List<std::int32_t>::Reader tokens) {
+  std::vector<std::int32_t> ids;
+  ids.reserve(tokens.size());
+  for (const std::int32_t token : tokens) ids.push_back(token);
+  return ids;
+}
+
+std::uint64_t rollout_id(std::uint64_t prompt_uid, std::uint64_t ticket, std::uint32_t index) {
+  constexpr std::uint64_t kGolden = 0x9e3779b97f4a7c15ull;
+  return mix(mix(mix(prompt_uid + kGolden) + ticket + kGolden) + index + kGolden);
+}
+
+namespace wire {
+
+void validate(Ticket::Reader ticket) {
+  KJ_REQUIRE(ticket.getPromptTokens().size() > 0, "a ticket without a prompt", ticket.getId());
+  require_tokens(ticket.getPromptTokens());
+  KJ_REQUIRE(ticket.getIndices().size() > 0, "a ticket for no rollout", ticket.getId());
+  std::int64_t previous = -1;
+  for (const std::uint32_t index : ticket.getIndices()) {
+    KJ_REQUIRE(static_cast<std::int64_t>(index) > previous && index < ticket.getGroupSize(),
+               "rollout indices must ascend within the group", ticket.getId(), index);
+    previous = index;
+  }
+}
+
+void validate(Rollout::Reader rollout) {
+  const std::uint64_t tokens = rollout.getTokens().size();
+  const std::uint64_t prompt_length = rollout.getPromptLength();  // 64 bits: a peer chose it
+  KJ_REQUIRE(prompt_length > 0 && prompt_length < tokens, "prompt length outside the tokens",
+             prompt_length, tokens);
+  require_tokens(rollout.getTokens());
+  const std::uint64_t completion = tokens - prompt_length;
+  KJ_REQUIRE(rollout.getLogProbs().size() == completion, "one log-prob per completion token",
+             rollout.getLogProbs().size(), completion);
+  for (const float log_prob : rollout.getLogProbs())
+    KJ_REQUIRE(std::isfinite(log_prob) && log_prob <= kLogProbRounding, "not a log-prob", log_prob);
+  std::uint64_t counted = 0;
+  std::uint64_t previous = 0;
+  for (const auto run : rollout.getVersions()) {
+    KJ_REQUIRE(run.getCount() > 0 && run.getVersion() >= previous, "versions must ascend");
+    previous = run.getVersion();
+    counted += run.getCount();
+  }
+  KJ_REQUIRE(counted == completion, "versions must cover the completion", counted, completion);
+  rollout.getGenerator();
+}
+
+void validate(Verdict::Reader verdict) {
+  KJ_REQUIRE(static_cast<std::uint16_t>(verdict.getOutcome()) <=
+                 static_cast<std::uint16_t>(Verdict::Outcome::UNVERIFIABLE),
+             "unknown outcome");
+  KJ_REQUIRE(std::isfinite(verdict.getReward()), "reward is not a number");
+  require_share(verdict.getAccuracy());
+  require_share(verdict.getFormat());
+  verdict.getReason();
+  verdict.getVerifier();
+}
+
+}  // namespace wire
+}  // namespace troupe

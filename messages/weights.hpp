@@ -1,0 +1,36 @@
+#pragma once
+// Published weights: a checked header and, beside it, the values.
+#include "messages/message.hpp"
+#include "messages/weights.capnp.h"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace troupe {
+
+namespace wire {
+/// Errors: throws kj::Exception.
+void validate(WeightsHeader::Reader header);
+}  // namespace wire
+
+/// Immutable and shared; cheap to copy. Safe from any thread.
+class Weights {
+ public:
+  Weights() = default;
+  /// values: `elements` floats. digest: of the values, see weights.capnp.
+  Weights(std::uint64_t version, const std::string& digest, std::shared_ptr<const float[]> values,
+          std::uint64_t elements);
+
+  explicit operator bool() const { return static_cast<bool>(header_); }
+  std::uint64_t version() const { return header_.read().getVersion(); }
+  std::uint64_t elements() const { return header_.read().getElements(); }
+  std::string digest() const { return header_.read().getDigest(); }
+  const std::shared_ptr<const float[]>& values() const { return values_; }
+
+ private:
+  Message<wire::WeightsHeader> header_;
+  std::shared_ptr<const float[]> values_;
+};
+
+}  // namespace troupe

@@ -1,0 +1,202 @@
+// Whole runs of the director on real threads, with the bigram model as backend.
+#include "actors/director/director.hpp"
+#include "gpu/model/model_directory.hpp"
+#include "tests/support/actor_fixture.hpp"
+#include "tests/support/bigram.hpp"
+
+#include <doctest/doctest.h>
+
+#include <caf/actor_system.hpp>
+#include <caf/scoped_actor.hpp>
+#include <caf/send.hpp>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+TEST_SUITE_BEGIN("actors/director");
+
+namespace troupe {
+namespace {
+
+/// A small config: sft on worked documents of one digit, then rl.
+Config small_config() {
+  Config config;
+  config.model.hidden = 32;
+  config.model.heads = 2;
+  config.model.kv_heads = 1;
+  config.model.layers = 1;
+  config.model.intermediate = 32;
+  config.task.digits = {1};
+  config.generator.slots = 16;
+  config.generator.max_new_tokens = 14;
+  config.replay_buffer.batch = 4;
+  config.replay_buffer.group_size = 4;
+  config.replay_buffer.staleness_bound = 1;
+  config.evaluation.prompts = 8;
+  config.evaluation.prompts_during = 4;
+  config.evaluation.every = 2;
+  config.evaluation.max_new_tokens = 14;
+  config.director.stall_deadline_seconds = 4;
+  StageConfig sft;
+  sft.kind = sft.name = "sft";
+  sft.updates = 30;
+  sft.batch_documents = 4;
+  sft.digits = {1};
+  sft.learning_rate = sft.learning_rate_final = 0.1;
+  StageConfig rl;
+  rl.kind = rl.name = "rl";
+  rl.updates = 5;
+  rl.learning_rate = rl.learning_rate_final = 0.05;
+  config.stages = {sft, rl};
+  return config;
+}
+
+Backends bigram_backends() {
+  Backends backends;
+  backends.engine = [](const gpu::DecoderConfig& decoder, std::int32_t slots,
+                       std::int32_t capacity) {
+    return std::make_unique<support::BigramEngine>(decoder.vocab_size, slots, capacity);
+  };
+  backends.training_engine = [](const gpu::DecoderConfig& decoder, const gpu::SamplingView& view,
+                                std::int64_t) {
+    return std::make_unique<support::BigramTrainingEngine>(
+        decoder.vocab_size, gpu::manifest_of(decoder).elements, view);
+  };
+  backends.set_threads = [](std::int32_t) {};
+  return backends;
+}
+
+struct Run {
+  explicit Run(Config chosen) : config(std::move(chosen)), materials(gather(config)) {
+    plan.config = &config;
+    plan.materials = &materials;
+    plan.backends = bigram_backends();
+    plan.telemetry = files.telemetry.get();
+    plan.run_directory = files.directory;
+    plan.outcome = &outcome;
+  }
+  void finish() {
+    caf::actor_system_config system_config;
+    system_config.set("scheduler.max-threads", 2u);
+    caf::actor_system system(system_config);
+    const caf::actor chief = system.spawn<caf::detached>(director, std::cref(plan));
+    if (interrupt) caf::anon_send(chief, stop_atom::value);
+    caf::scoped_actor self(system);
+    self->wait_for(chief);
+    plan.telemetry->write_files(outcome.failure.empty() ? "done" : outcome.failure);
+  }
+  nlohmann::json summary() const {
+    return nlohmann::json::parse(std::ifstream(files.directory / "summary.json"));
+  }
+  support::TemporaryRun files;
+  Config config;
+  Materials materials;
+  RunPlan plan;
+  RunOutcome outcome;
+  bool interrupt = false;
+};
+
+}  // namespace
+
+TEST_CASE("a run goes through its stages and leaves models and a summary") {
+  Run run(small_config());
+  run.finish();
+  CHECK(run.outcome.failure.empty());
+  const nlohmann::json summary = run.summary();
+  REQUIRE(summary["stages"].size() == 2);
+  CHECK(summary["stages"][0]["updates"] == 30);
+  const nlohmann::json& rl = summary["stages"][1];
+  CHECK(rl["updates"] == 5);
+  CHECK(rl["ledger_imbalance"] == 0);
+  CHECK(rl["tokens_beyond_bound"] == 0);
+  CHECK(rl["max_lag"] <= 1);
+  CHECK(rl["generated_tokens"] > 0);
+  CHECK(rl["before"]["pass_rate_sampled"].is_number());
+  CHECK(rl["after"]["format_rate"].is_number());
+  CHECK(rl["log_prob_gap"]["max"] < 1e-5);
+  for (const char* name : {"base", "model"}) {
+    const gpu::LoadedModel model = gpu::load_model(run.files.directory / name);
+    CHECK(model.config == run.materials.decoder);
+  }
+}
+
+TEST_CASE("generators and verifiers that die are replaced and the run ends as planned") {
+  Config config = small_config();
+  config.generator.count = 2;
+  config.verifier.count = 2;
+  config.stages[1].updates = 20;
+  Run run(config);
+  run.plan.on_cast = [](const std::vector<Generator>& generators,
+                        const std::vector<Verifier>& verifiers) {
+    caf::anon_send_exit(generators[0], caf::exit_reason::kill);
+    caf::anon_send_exit(verifiers[1], caf::exit_reason::kill);
+  };
+  run.finish();
+  CHECK(run.outcome.failure.empty());
+  const nlohmann::json rl = run.summary()["stages"][1];
+  CHECK(rl["updates"] == 20);
+  CHECK(rl["ledger_imbalance"] == 0);
+  const std::string metrics = run.plan.telemetry->metrics().expose();
+  CHECK(metrics.find("troupe_actor_restarts_total{actor=\"generator-0\"} 1") != std::string::npos);
+  CHECK(metrics.find("troupe_actor_restarts_total{actor=\"verifier-1\"} 1") != std::string::npos);
+}
+
+TEST_CASE("a generator that cannot live ends the run with its name and a saved model") {
+  Config config = small_config();
+  config.director.restart_limit = 2;
+  Run run(config);
+  run.plan.backends.engine = [made = std::make_shared<int>(0), engines = bigram_backends().engine](
+                                 const gpu::DecoderConfig& decoder, std::int32_t slots,
+                                 std::int32_t capacity) -> std::unique_ptr<gpu::Engine> {
+    if (capacity == 19 && slots == 16) throw gpu::Error("no engine today");
+    return engines(decoder, slots, capacity);
+  };
+  run.finish();
+  CHECK(run.outcome.failure.find("generator-0 died more than 2 times") != std::string::npos);
+  CHECK_NOTHROW(gpu::load_model(run.files.directory / "model"));
+}
+
+TEST_CASE("a stop before the end is reported as an interruption and saves the model") {
+  Config config = small_config();
+  config.stages[1].updates = 100'000;
+  Run run(config);
+  run.interrupt = true;
+  run.finish();
+  CHECK(run.outcome.interrupted);
+  CHECK(run.outcome.failure.empty());
+  CHECK_NOTHROW(gpu::load_model(run.files.directory / "model"));
+}
+
+TEST_CASE("two runs with a bound of 0 and the same seed give the same weights") {
+  Config config = small_config();
+  config.replay_buffer.staleness_bound = 0;
+  config.generator.count = 2;
+  std::vector<std::vector<float>> weights;
+  for (int i = 0; i < 2; ++i) {
+    Run run(config);
+    run.finish();
+    REQUIRE(run.outcome.failure.empty());
+    weights.push_back(gpu::load_model(run.files.directory / "model").weights);
+  }
+  CHECK(weights[0] == weights[1]);
+}
+
+TEST_CASE("training from a JSONL file equals training from the built-in task") {
+  Config config = small_config();
+  config.replay_buffer.staleness_bound = 0;
+  std::vector<std::vector<float>> weights;
+  for (const bool from_file : {false, true}) {
+    const support::TemporaryRun folder;
+    if (from_file) {
+      config.task.kind = "jsonl";
+      config.task.prompts = folder.directory / "prompts.jsonl";
+      write_addition_jsonl(config.task.prompts, {1}, 100, config.run.seed, false);
+    }
+    Run run(config);
+    run.finish();
+    REQUIRE(run.outcome.failure.empty());
+    weights.push_back(gpu::load_model(run.files.directory / "model").weights);
+  }
+  CHECK(weights[0] == weights[1]);
+}
+
+}  // namespace troupe

@@ -1,0 +1,134 @@
+#include "actors/learner/learner.hpp"
+
+#include "tests/support/actor_fixture.hpp"
+#include "tests/support/bigram.hpp"
+#include "tests/support/rollouts.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+
+TEST_SUITE_BEGIN("actors/learner");
+
+namespace troupe {
+namespace {
+
+constexpr std::int32_t kVocab = 4;
+
+struct LearnerFixture : support::ActorFixture {
+  LearnerFixture() {
+    director =
+        caf::actor_cast<Director>(system.spawn([this](caf::event_based_actor*) -> caf::behavior {
+          return {[](updated_atom, std::int32_t, const Weights&) {},
+                  [this](ended_atom, const LearnerOutcome& ended) { outcomes.push_back(ended); }};
+        }));
+    LearnerSetup setup;
+    setup.prepare_thread = [] {};
+    setup.engine = [] {
+      return std::make_unique<support::BigramTrainingEngine>(kVocab, kVocab * kVocab,
+                                                             gpu::SamplingView{});
+    };
+    setup.weights.assign(kVocab * kVocab, 0.0f);
+    setup.telemetry = telemetry();
+    actor = system.spawn(learner, setup, director);
+  }
+  ~LearnerFixture() {
+    caf::anon_send_exit(actor, caf::exit_reason::kill);
+    caf::anon_send_exit(director, caf::exit_reason::kill);
+    settle();
+  }
+  static SupervisedPlan counting_up(std::int32_t updates) {
+    SupervisedPlan plan;
+    plan.next_document = [] { return gpu::Document{{0, 1, 2, 3}, 1}; };
+    plan.updates = updates;
+    plan.batch_documents = 2;
+    plan.schedule = {0.1f, 0.1f, 0, updates};
+    return plan;
+  }
+  const LearnerOutcome& run(SupervisedPlan plan) {
+    LearnerPlan whole;
+    whole.supervised = std::move(plan);
+    caf::anon_send(actor, begin_atom::value, std::make_shared<const LearnerPlan>(std::move(whole)));
+    settle();
+    REQUIRE_FALSE(outcomes.empty());
+    return outcomes.back();
+  }
+  Director director;
+  Learner actor;
+  std::vector<LearnerOutcome> outcomes;
+};
+
+double most_likely_after(const LearnerOutcome& outcome, std::int32_t before) {
+  const float* row = outcome.weights.values().get() + before * kVocab;
+  return static_cast<double>(std::max_element(row, row + kVocab) - row);
+}
+
+}  // namespace
+
+TEST_CASE_FIXTURE(LearnerFixture,
+                  "a supervised stage learns its documents in the planned number of updates") {
+  const LearnerOutcome& outcome = run(counting_up(50));
+  CHECK(outcome.failure.empty());
+  CHECK(outcome.updates == 50);
+  for (std::int32_t i = 0; i < 3; ++i) CHECK(most_likely_after(outcome, i) == i + 1);
+}
+
+TEST_CASE_FIXTURE(LearnerFixture, "the gate keeps a stage going until its share is reached") {
+  SupervisedPlan plan = counting_up(1);
+  GatePlan gate;
+  gate.kinds = {{ProbeDocument{{0, 1, 2, 3}, 1}}};
+  gate.share = 1.0;
+  gate.every = 3;
+  gate.limit = 100;
+  gate.engine = [] { return std::make_unique<support::BigramEngine>(kVocab, 1, 8); };
+  plan.gate = gate;
+  const LearnerOutcome& outcome = run(plan);
+  CHECK(outcome.failure.empty());
+  CHECK(outcome.updates >= 1);
+  CHECK(outcome.updates % 3 == 0);
+}
+
+TEST_CASE_FIXTURE(LearnerFixture,
+                  "a gate that is not passed within its limit fails the stage with the remedy") {
+  SupervisedPlan plan = counting_up(1);
+  GatePlan gate;
+  gate.kinds = {{ProbeDocument{{0, 3, 0}, 1}}};  // the documents teach the opposite
+  gate.share = 1.0;
+  gate.every = 10;
+  gate.limit = 40;
+  gate.engine = [] { return std::make_unique<support::BigramEngine>(kVocab, 1, 8); };
+  plan.gate = gate;
+  const LearnerOutcome& outcome = run(plan);
+  CHECK(outcome.failure.find("gate was not passed within 40 updates") != std::string::npos);
+  CHECK(outcome.updates == 40);
+}
+
+TEST_CASE_FIXTURE(LearnerFixture, "non-finite updates are refused and counted and end the stage") {
+  SupervisedPlan plan = counting_up(50);
+  plan.schedule = {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::infinity(),
+                   0, 50};
+  const LearnerOutcome& outcome = run(plan);
+  CHECK(outcome.failure.find("not finite") != std::string::npos);
+  CHECK(outcome.refused_updates == 3);
+}
+
+TEST_CASE("a batch becomes training groups with all fields in place") {
+  Batch batch;
+  batch.groups.push_back(
+      {7,
+       {support::graded(
+           {.ticket = 7, .index = 1, .completion = {5, 6, 2}, .versions = {{3, 2}, {4, 1}}},
+           0.5f)}});
+  const auto groups = training_groups(batch);
+  REQUIRE(groups.size() == 1);
+  const gpu::TrainingRollout& rollout = groups[0][0];
+  CHECK(rollout.id == rollout_id(42, 7, 1));
+  CHECK(rollout.tokens == std::vector<std::int32_t>{1, 7, 5, 6, 2});
+  CHECK(rollout.prompt_length == 2);
+  CHECK(rollout.log_probs == std::vector<float>{-0.5f, -0.5f, -0.5f});
+  CHECK(rollout.versions == std::vector<gpu::VersionRun>{{3, 2}, {4, 1}});
+  CHECK(rollout.reward == 0.5f);
+}
+
+}  // namespace troupe

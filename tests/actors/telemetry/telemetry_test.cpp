@@ -1,0 +1,212 @@
+#include "actors/telemetry/telemetry.hpp"
+
+#include "tests/actors/telemetry/http_client.hpp"
+#include "tests/actors/telemetry/sample_run.hpp"
+#include "tests/actors/telemetry/temporary_folder.hpp"
+
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+#include <prometheus/counter.h>
+#include <spdlog/logger.h>
+#include <sstream>
+#include <thread>
+
+TEST_SUITE_BEGIN("actors/telemetry");
+
+namespace troupe {
+
+namespace {
+
+using Json = nlohmann::json;
+
+TelemetryOptions quiet_options(const TemporaryFolder& folder) {
+  TelemetryOptions options;
+  options.run_directory = folder.path;
+  options.quiet = true;
+  options.run_name = "demo";
+  options.config_json = R"({"run":{"seed":7},"replay-buffer":{"staleness-bound":2}})";
+  options.build_description = "troupe test";
+  return options;
+}
+
+std::vector<Json> lines_of(const TemporaryFolder& folder, const char* file) {
+  std::istringstream stream(folder.read(file));
+  std::vector<Json> lines;
+  for (std::string line; std::getline(stream, line);) lines.push_back(Json::parse(line));
+  return lines;
+}
+
+void make_a_run(Telemetry& telemetry) {
+  telemetry.stage_begins(0, "rl", "reason", 50);
+  telemetry.activity("learner").enter("train", true);
+  telemetry.record(sample_update(1));
+  telemetry.record(sample_ledger());
+  telemetry.record(EvaluationRecord{9, 10, 128, 0.9, 0.97, 0.99, 29.5, 0.4});
+  telemetry.event("gate", "passed");
+  telemetry.stage_ends(sample_stage());
+}
+
+}  // namespace
+
+TEST_CASE("every record is a line of metrics.jsonl at once and in order") {
+  const TemporaryFolder folder;
+  Telemetry telemetry(quiet_options(folder));
+  make_a_run(telemetry);
+  const auto lines = lines_of(folder, "metrics.jsonl");
+  std::vector<std::string> types;
+  for (const auto& line : lines) types.push_back(line["type"]);
+  CHECK(types == std::vector<std::string>{"run", "stage_begins", "update", "ledger", "evaluation",
+                                          "event", "stage_ends"});
+  CHECK(lines[0]["troupe_metrics_version"] == 1);
+  CHECK(lines[2]["reward_mean"] == 0.912);
+}
+
+TEST_CASE("the files are written from what was recorded and may be written again") {
+  const TemporaryFolder folder;
+  TelemetryOptions options = quiet_options(folder);
+  options.trace = true;
+  Telemetry telemetry(options);
+  telemetry.write_files("running");
+  make_a_run(telemetry);
+  telemetry.write_files("done");
+  const Json summary = Json::parse(folder.read("summary.json"));
+  CHECK(summary["ended"] == "done");
+  CHECK(summary["seed"] == 7);
+  CHECK(summary["stages"][0]["generated_tokens"] == 3000);
+  CHECK(folder.read("report.html").find("<title>demo</title>") != std::string::npos);
+  CHECK(folder.read("trace.json").find("\"train\"") != std::string::npos);
+  CHECK(telemetry.report_path() == folder.path / "report.html");
+  CHECK(telemetry.closing_text().find("held-out pass rate, greedy           0.630     1.000") !=
+        std::string::npos);
+}
+
+TEST_CASE("without --trace there is no trace") {
+  const TemporaryFolder folder;
+  Telemetry telemetry(quiet_options(folder));
+  telemetry.write_files("done");
+  CHECK_FALSE(std::filesystem::exists(folder.path / "trace.json"));
+}
+
+TEST_CASE("a stage without times of actors gets those of the activity logs") {
+  const TemporaryFolder folder;
+  Telemetry telemetry(quiet_options(folder));
+  telemetry.stage_begins(0, "rl", "rl", 1);
+  telemetry.activity("learner").enter("train", true);
+  while (telemetry.activity("learner").totals_since_mark().busy_seconds <= 0) {
+  }
+  StageRecord stage = sample_stage();
+  stage.actors.clear();
+  telemetry.stage_ends(stage);
+  telemetry.write_files("done");
+  CHECK(Json::parse(folder.read("summary.json"))["stages"][0]["idle_ratio"] ==
+        Json{{"learner", 0.0}});
+}
+
+TEST_CASE("one actor has one activity log") {
+  const TemporaryFolder folder;
+  Telemetry telemetry(quiet_options(folder));
+  CHECK(&telemetry.activity("a") == &telemetry.activity("a"));
+  CHECK(&telemetry.activity("a") != &telemetry.activity("b"));
+  CHECK(telemetry.activity("a").actor() == "a");
+}
+
+TEST_CASE("events and log lines are JSON in log.jsonl whatever they hold") {
+  const TemporaryFolder folder;
+  {
+    Telemetry telemetry(quiet_options(folder));
+    telemetry.event("gate", "a \"quoted\"\nline \xff");
+    telemetry.log().debug("plain");
+  }
+  const auto lines = lines_of(folder, "log.jsonl");
+  REQUIRE(lines.size() == 2);
+  CHECK(lines[0]["level"] == "info");
+  CHECK(lines[0]["text"] == "gate: a \"quoted\"\nline \xEF\xBF\xBD");
+  CHECK(lines[1]["level"] == "debug");
+}
+
+TEST_CASE("a full disk is told once as an event and stops nobody") {
+  const TemporaryFolder folder;
+  std::filesystem::create_symlink("/dev/full", folder.path / "metrics.jsonl");
+  Telemetry telemetry(quiet_options(folder));
+  make_a_run(telemetry);
+  int told = 0;
+  for (const auto& line : lines_of(folder, "log.jsonl"))
+    told += line["text"].get<std::string>().find("metrics.jsonl is lost") != std::string::npos;
+  CHECK(told == 1);
+  telemetry.write_files("done");
+  CHECK(folder.read("report.html").find("is lost") != std::string::npos);
+}
+
+TEST_CASE("a file that cannot be written is an event and the others are written") {
+  const TemporaryFolder folder;
+  Telemetry telemetry(quiet_options(folder));
+  std::filesystem::create_directory(folder.path / "summary.json");
+  telemetry.write_files("done");
+  CHECK(std::filesystem::is_regular_file(folder.path / "report.html"));
+  CHECK(lines_of(folder, "log.jsonl").back()["text"].get<std::string>().find("summary.json") !=
+        std::string::npos);
+}
+
+TEST_CASE("metrics and health and an index are served on one port") {
+  const TemporaryFolder folder;
+  TelemetryOptions options = quiet_options(folder);
+  options.metrics_port = free_port();
+  options.run_name = "<script>demo";
+  Telemetry telemetry(options);
+  make_a_run(telemetry);
+  CHECK(telemetry.metrics_port() == options.metrics_port);
+  const std::string metrics = http_get(options.metrics_port, "/metrics");
+  CHECK(metrics.find("\ntroupe_learner_updates_total 1\n") != std::string::npos);
+  CHECK(metrics.find("troupe_actor_idle_ratio{actor=\"learner\"} 0\n") != std::string::npos);
+  CHECK(metrics.find("troupe_build_info{build=\"troupe test\"} 1\n") != std::string::npos);
+  CHECK(metrics.find("troupe_run_events_total{kind=\"gate\"} 1\n") != std::string::npos);
+  const std::string index = http_get(options.metrics_port, "/");
+  CHECK(index.find("href=metrics") != std::string::npos);
+  CHECK(index.find("<script>") == std::string::npos);
+}
+
+TEST_CASE("no server runs without a port") {
+  const TemporaryFolder folder;
+  CHECK(Telemetry(quiet_options(folder)).metrics_port() == 0);
+}
+
+TEST_CASE("health names the actor that stands still and only while progress is expected") {
+  const TemporaryFolder folder;
+  TelemetryOptions options = quiet_options(folder);
+  options.metrics_port = free_port();
+  Telemetry telemetry(options);
+  const auto health = [&] { return http_get(options.metrics_port, "/healthz"); };
+  telemetry.progress("learner");
+  CHECK(health().rfind("HTTP/1.1 200 ", 0) == 0);  // nothing is expected
+  telemetry.expect_progress_within(3600);
+  CHECK(health().rfind("HTTP/1.1 200 ", 0) == 0);
+  CHECK(health().find("\"learner\":{\"seconds_since_progress\":") != std::string::npos);
+  telemetry.expect_progress_within(1e-9);  // any answer comes later than that
+  CHECK(health().rfind("HTTP/1.1 503 ", 0) == 0);
+  CHECK(health().find("\"stalled\":[\"learner\"]") != std::string::npos);
+  telemetry.stage_begins(1, "eval", "eval", 0);  // another cast
+  CHECK(health().rfind("HTTP/1.1 200 ", 0) == 0);
+}
+
+TEST_CASE("many actors may report at once") {
+  const TemporaryFolder folder;
+  Telemetry telemetry(quiet_options(folder));
+  telemetry.stage_begins(0, "rl", "rl", 400);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&telemetry, t] {
+      const std::string actor = "generator-" + std::to_string(t % 2);
+      for (int i = 1; i <= 100; ++i) {
+        telemetry.record(sample_update(i));
+        telemetry.progress(actor);
+        telemetry.metrics().counter("troupe_actor_restarts_total", actor).Increment();
+        if (i % 50 == 0) telemetry.write_files("running");
+      }
+    });
+  for (auto& thread : threads) thread.join();
+  CHECK(lines_of(folder, "metrics.jsonl").size() == 402);
+  CHECK(telemetry.metrics().counter("troupe_learner_updates_total").Value() == 400);
+}
+
+}  // namespace troupe

@@ -1,0 +1,108 @@
+// Tokens per second of a generator and positions per second of a learner, each on its own, with the
+// demo's model and task. usage: bench_throughput MODEL [THREADS]      MODEL: a model directory,
+// e.g. runs/r1-zero-addition/base
+#include "actors/director/materials.hpp"
+#include "gpu/device.hpp"
+#include "gpu/model/model_directory.hpp"
+#include "gpu/sampling/continuous_batch.hpp"
+#include "gpu/training/training_engine.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+namespace troupe {
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+constexpr double kSeconds = 2.0;
+
+double since(SteadyClock::time_point begin) {
+  return std::chrono::duration<double>(SteadyClock::now() - begin).count();
+}
+
+struct Model {
+  gpu::DecoderConfig decoder;
+  gpu::FlatWeights weights;
+  Tokenizer tokenizer;
+};
+
+Model load(const char* directory) {
+  gpu::LoadedModel loaded = gpu::load_model(directory);
+  const auto values = std::shared_ptr<float[]>(new float[loaded.weights.size()]);
+  std::copy(loaded.weights.begin(), loaded.weights.end(), values.get());
+  return {loaded.config, values, Tokenizer::load(directory)};
+}
+
+/// `rollouts` completions of 40 tokens at most through `slots` slots; prompts in groups of `group`.
+void generate(const Model& model, std::int32_t rollouts, std::int32_t slots, std::int32_t group) {
+  const auto engine = gpu::make_torch_engine(model.decoder, slots, 64, "cpu");
+  gpu::SamplingParams params;
+  params.max_new_tokens = 40;
+  params.stop_tokens = {model.tokenizer.eos()};
+  params.banned = {model.tokenizer.pad(), model.tokenizer.bos()};
+  const auto problems = addition_held_out({2, 3}, 512, 12345);
+  const auto begin = SteadyClock::now();
+  std::uint64_t tokens = 0, id = 0;
+  while (since(begin) < kSeconds) {
+    gpu::ContinuousBatch batch(*engine, params, 1);
+    batch.swap(model.weights, 0);
+    for (std::int32_t i = 0; i < rollouts; ++i, ++id)
+      batch.submit(
+          {id, id / static_cast<std::uint64_t>(group),
+           prompt_tokens(model.tokenizer, problems[static_cast<std::size_t>(i / group)].prompt()),
+           0});
+    while (batch.can_step()) tokens += batch.step();
+  }
+  std::printf("generate %3d rollouts, %3d slots, groups of %d: %7.0f tokens/s\n", rollouts, slots,
+              group, static_cast<double>(tokens) / since(begin));
+}
+
+void train(const Model& model, std::size_t documents) {
+  const auto engine = gpu::make_torch_training_engine(model.decoder, {}, 16384, "cpu");
+  engine->load(model.weights.get());
+  const auto corpus = addition_corpus({2, 3}, {}, 1);
+  std::vector<gpu::Document> tokenized;
+  for (std::size_t i = 0; i < documents; ++i)
+    tokenized.push_back(tokenize(model.tokenizer, corpus->next()));
+  std::vector<gpu::Sequence> sequences;
+  std::uint64_t positions = 0;
+  for (const gpu::Document& document : tokenized) {
+    sequences.push_back({document.tokens, document.first_target});
+    positions += document.tokens.size();
+  }
+  const auto weigh = [](std::size_t, std::span<const gpu::TokenValue>,
+                        std::span<gpu::TokenWeight> weights) {
+    for (gpu::TokenWeight& weight : weights) weight.log_prob = 1.0f / 1024;
+  };
+  const auto begin = SteadyClock::now();
+  std::uint64_t done = 0;
+  while (since(begin) < kSeconds) {
+    engine->forward_backward(sequences, weigh);
+    engine->zero_gradient();
+    done += positions;
+  }
+  std::printf("forward + backward, %3zu documents: %7.0f positions/s\n", documents,
+              static_cast<double>(done) / since(begin));
+}
+
+}  // namespace
+}  // namespace troupe
+
+int main(int argc, char** argv) {
+  using namespace troupe;
+  if (argc < 2) {
+    std::fprintf(stderr, "usage: bench_throughput MODEL [THREADS]\n");
+    return 2;
+  }
+  gpu::set_compute_threads(argc > 2 ? std::atoi(argv[2]) : 1);
+  const Model model = load(argv[1]);
+  for (const std::int32_t batch : {8, 32, 64, 128, 256, 512}) generate(model, batch, batch, 1);
+  generate(model, 256, 256, 8);
+  generate(model, 256, 64, 8);
+  for (const std::size_t documents : {16u, 64u, 256u}) train(model, documents);
+  return 0;
+}

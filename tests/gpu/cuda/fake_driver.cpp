@@ -1,0 +1,8 @@
+// A libcuda.so.1 of one function.
+#ifndef CU_INIT_RESULT
+#define CU_INIT_RESULT 0
+#endif
+
+extern "C" int cuInit(unsigned /*flags*/) {
+  return CU_INIT_RESULT;
+}
