@@ -22,6 +22,7 @@
 #include <caf/typed_actor.hpp>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -65,8 +66,10 @@ struct EvaluationResult;
 struct LearnerOutcome {
   Weights weights;
   std::int32_t updates = 0, refused_updates = 0;
-  gpu::LogProbGap gap;  // over the rollouts measured in the stage
-  std::string failure;  // empty: all updates made, or stopped when asked
+  gpu::LogProbGap gap;               // over the rollouts measured in the stage
+  double loss = 0;                   // supervised: of the last update, nats per target token
+  std::optional<double> gate_share;  // supervised: as last probed
+  std::string failure;               // empty: all updates made, or stopped when asked
   bool stopped = false;
 };
 
@@ -103,11 +106,12 @@ using Verifier = caf::typed_actor<caf::reacts_to<join_atom, std::string, Generat
 
 /// Holds published versions.
 ///   publish Weights                    Errors: version_not_newer
-///   take    held version + 1 -> Weights  the newest version if it is at least that; empty: none
-///   yet, ask again check                              to itself
-using Broadcaster = caf::typed_actor<caf::reacts_to<publish_atom, Weights>,
-                                     caf::replies_to<take_atom, std::uint64_t>::with<Weights>,
-                                     caf::reacts_to<check_atom>>;
+///   take    name, held version + 1 -> Weights  the newest version if it is at least that; empty:
+///   none yet, ask again check                              to itself
+using Broadcaster =
+    caf::typed_actor<caf::reacts_to<publish_atom, Weights>,
+                     caf::replies_to<take_atom, std::string, std::uint64_t>::with<Weights>,
+                     caf::reacts_to<check_atom>>;
 
 /// Owns weights and optimizer. Detached.
 ///   begin  LearnerPlan   starts a stage; the director hears `updated` and, once, `ended`

@@ -4,6 +4,7 @@
 
 #include <deque>
 #include <prometheus/counter.h>
+#include <prometheus/gauge.h>
 #include <utility>
 
 namespace troupe {
@@ -40,13 +41,21 @@ Broadcaster::behavior_type broadcaster(Broadcaster::stateful_pointer<Broadcaster
         state.activity->enter("wait", false);
         return caf::unit;
       },
-      [self, &state](take_atom, PolicyVersion at_least) -> caf::result<Weights> {
+      [self, &state](take_atom, const std::string& who,
+                     PolicyVersion at_least) -> caf::result<Weights> {
+        const PolicyVersion newest = state.newest ? state.newest.version() + 1 : 0;
+        state.plan.telemetry->metrics()
+            .gauge("troupe_broadcaster_subscriber_lag_versions", who)
+            .Set(newest > at_least ? static_cast<double>(newest - at_least) : 0.0);
         auto promise = self->make_response_promise<Weights>();
         state.generators.add(promise, at_least, self->clock().now());
         state.serve();
         return promise;
       },
       [self, &state](check_atom) {
+        state.plan.telemetry->metrics()
+            .gauge("troupe_actor_mailbox_depth", state.name)
+            .Set(static_cast<double>(self->mailbox().size()));
         state.generators.answer_impatient(self->clock().now(), state.plan.deadlines.patience());
         self->delayed_send(self, state.plan.deadlines.check_interval(), check_atom::value);
       },

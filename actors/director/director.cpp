@@ -10,6 +10,7 @@
 #include <caf/event_based_actor.hpp>
 #include <caf/send.hpp>
 #include <optional>
+#include <prometheus/histogram.h>
 #include <utility>
 
 namespace troupe {
@@ -124,8 +125,12 @@ void Direction::run() {
 }
 
 void Direction::save(const std::string& name) {
+  const double begin = plan_.telemetry->seconds_since_start();
   save_model_directory(plan_.run_directory / name, plan_.materials->decoder,
                        *plan_.materials->tokenizer, newest_.values().get());
+  plan_.telemetry->metrics()
+      .histogram("troupe_learner_checkpoint_seconds")
+      .Observe(plan_.telemetry->seconds_since_start() - begin);
   plan_.telemetry->event("saved", name + " at version " + std::to_string(newest_.version()) +
                                       ", digest " + newest_.digest());
 }
@@ -192,6 +197,8 @@ void Direction::run_supervised(std::size_t index, StageRecord& record) {
   const LearnerOutcome outcome = wait_for_learner(nullptr, 0);
   record.updates = outcome.updates;
   record.refused_updates = outcome.refused_updates;
+  record.loss = outcome.loss;
+  record.gate_share = outcome.gate_share;
   add_times(record, {"learner"});
 }
 

@@ -37,7 +37,9 @@ void GeneratorState::end_if_lost(const caf::error& error, const char* whom) {
 
 void GeneratorState::ask_for_weights() {
   const PolicyVersion at_least = has_weights_ ? batch_->version() + 1 : 0;
-  self_->request(broadcaster_, plan_.deadlines.request, take_atom::value, std::uint64_t{at_least})
+  self_
+      ->request(broadcaster_, plan_.deadlines.request, take_atom::value, plan_.name,
+                std::uint64_t{at_least})
       .then([this](const Weights& weights) { take_weights(weights); },
             [this](const caf::error& error) { end_if_lost(error, "broadcaster"); });
 }
@@ -92,8 +94,10 @@ void GeneratorState::take_tickets(const Tickets& tickets) {
   asked_for_tickets_ = false;
   if (stopping_) return;
   for (const Ticket& ticket : tickets)
-    for (gpu::GenerationRequest& request : assignments_->accept(ticket))
+    for (gpu::GenerationRequest& request : assignments_->accept(ticket)) {
       batch_->submit(std::move(request));
+      submitted_.push_back(Clock::now());
+    }
   ask_for_tickets();
   schedule_step();
 }
@@ -109,7 +113,9 @@ void GeneratorState::step() {
   if (stopping_) return;
   activity_->enter("decode", true);
   const auto begin = Clock::now();
+  const std::size_t waiting = batch_->waiting();
   const std::size_t sampled = batch_->step();
+  observe_first_tokens(waiting - batch_->waiting());
   Metrics& metrics = plan_.telemetry->metrics();
   metrics.histogram("troupe_generator_decode_step_seconds")
       .Observe(std::chrono::duration<double>(Clock::now() - begin).count());
@@ -118,6 +124,8 @@ void GeneratorState::step() {
   metrics.counter("troupe_generator_prompt_tokens_total")
       .Increment(static_cast<double>(batch_->prompt_tokens() - counted_prompt_tokens_));
   counted_prompt_tokens_ = batch_->prompt_tokens();
+  metrics.gauge("troupe_generator_kv_blocks_used_ratio", plan_.name)
+      .Set(static_cast<double>(batch_->live()) / engine_->slots());
   metrics.gauge("troupe_generator_inflight", plan_.name).Set(static_cast<double>(batch_->live()));
   deliver(batch_->take_finished());
   ask_for_tickets();
@@ -125,15 +133,28 @@ void GeneratorState::step() {
   show_waiting();
 }
 
+/// Requests join in the order they came; each samples its first token in the step it joins.
+void GeneratorState::observe_first_tokens(std::size_t joined) {
+  auto& histogram =
+      plan_.telemetry->metrics().histogram("troupe_generator_time_to_first_token_seconds");
+  const auto now = Clock::now();
+  for (; joined > 0; --joined) {
+    histogram.Observe(std::chrono::duration<double>(now - submitted_.front()).count());
+    submitted_.pop_front();
+  }
+}
+
 void GeneratorState::deliver(const std::vector<gpu::Completion>& completions) {
   if (completions.empty()) return;
   RolloutNotices notices;
   auto& stopped = plan_.telemetry->metrics().counter("troupe_generator_rollouts_total", "stop");
   auto& truncated = plan_.telemetry->metrics().counter("troupe_generator_rollouts_total", "length");
+  auto& resumed = plan_.telemetry->metrics().counter("troupe_generator_partial_resumes_total");
   for (const gpu::Completion& completion : completions) {
     auto rollout = assignments_->complete(completion);
     if (!rollout) continue;
     ++rollouts_;
+    if (completion.versions.size() > 1) resumed.Increment();
     (completion.reason == gpu::FinishReason::length ? truncated : stopped).Increment();
     notices.push_back(Assignments::finished(*rollout));
     outbox_.put(std::move(*rollout));
@@ -174,6 +195,11 @@ void GeneratorState::verifier_down(const caf::actor_addr& verifier) {
 
 void GeneratorState::check() {
   verifiers_.answer_impatient(self_->clock().now(), plan_.deadlines.patience());
+  Metrics& metrics = plan_.telemetry->metrics();
+  metrics.gauge("troupe_actor_mailbox_depth", plan_.name)
+      .Set(static_cast<double>(self_->mailbox().size()));
+  metrics.gauge("troupe_actor_credits_available", plan_.name)
+      .Set(static_cast<double>(plan_.outbox_limit) - static_cast<double>(outbox_.size()));
   self_->delayed_send(self_, plan_.deadlines.check_interval(), check_atom::value);
 }
 

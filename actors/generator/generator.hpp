@@ -9,6 +9,7 @@
 
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -52,6 +53,7 @@ class GeneratorState {
   void ask_for_tickets();
   void take_tickets(const Tickets& tickets);
   void deliver(const std::vector<gpu::Completion>& completions);
+  void observe_first_tokens(std::size_t joined);
   void serve_verifiers();
   void schedule_step();
   void show_waiting();
@@ -72,6 +74,7 @@ class GeneratorState {
   WaitingLine<Rollouts, RolloutWish> verifiers_;
   std::set<caf::actor_addr> monitored_;
   bool asked_for_tickets_ = false, step_scheduled_ = false, stopping_ = false, has_weights_ = false;
+  std::deque<Clock::time_point> submitted_;  // of the requests that wait in batch_
   int mismatches_ = 0;
   std::uint64_t rollouts_ = 0;
   std::uint64_t counted_prompt_tokens_ = 0;

@@ -65,6 +65,7 @@ void LearnerState::begin_stage(const LearnerPlanPtr& plan) {
   stage_gap_ = {};
   recent_.clear();
   gate_share_.reset();
+  last_ = {};
   if (plan_->supervised) {
     if (!plan_->supervised->keep_optimizer) engine_->reset_optimizer();
     recorded_update_ = 0;
@@ -115,6 +116,7 @@ bool LearnerState::gate_is_open() {
   const auto engine = plan.gate->engine();
   engine->swap(snapshot().values());
   gate_share_ = probed_share(*engine, plan.gate->kinds);
+  probed_now_ = gate_share_;
   activity_->enter("train", true);
   return *gate_share_ >= plan.gate->share;
 }
@@ -157,8 +159,7 @@ void LearnerState::supervised_updates() {
   record.gradient_norm = last_.gradient_norm;
   record.positions_per_second =
       static_cast<double>(recorded_positions_) / std::max(1e-9, now - recorded_seconds_);
-  record.gate_share = gate_share_;
-  gate_share_.reset();
+  record.gate_share = std::exchange(probed_now_, std::nullopt);
   recorded_positions_ = 0;
   recorded_seconds_ = now;
   setup_.telemetry->record(record);
@@ -311,6 +312,8 @@ void LearnerState::end_stage(const std::string& failure) {
   outcome.weights = snapshot();
   outcome.updates = update_;
   outcome.gap = stage_gap_;
+  outcome.loss = last_.loss;
+  outcome.gate_share = gate_share_;
   outcome.refused_updates = refused_;
   outcome.failure = failure;
   outcome.stopped = stopping_;

@@ -108,7 +108,7 @@ class LearnerState {
   std::uint64_t recorded_positions_ = 0;
   double recorded_seconds_ = 0;
   gpu::SupervisedStats last_;
-  std::optional<double> gate_share_;
+  std::optional<double> gate_share_, probed_now_;
   ActivityLog* activity_ = nullptr;
 };
 

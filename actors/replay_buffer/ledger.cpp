@@ -58,6 +58,16 @@ std::uint32_t Ledger::groups_outstanding() const {
       }));
 }
 
+std::uint64_t Ledger::leased_rollouts() const {
+  std::uint64_t count = 0;
+  for (const auto& [id, group] : groups_)
+    if (group.state == GroupState::leased)
+      count += static_cast<std::uint64_t>(
+          std::count_if(group.places.begin(), group.places.end(),
+                        [](const Place& place) { return place.filled; }));
+  return count;
+}
+
 /// The version at which a ticket granted now will be trained at the latest, if one may be granted.
 std::optional<PolicyVersion> Ledger::due_version() const {
   if (closed_) return std::nullopt;

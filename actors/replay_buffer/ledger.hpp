@@ -82,6 +82,7 @@ class Ledger {
   LedgerRecord record() const;
   const LedgerConfig& config() const { return config_; }
   std::uint32_t groups_outstanding() const;  // open or waiting
+  std::uint64_t leased_rollouts() const;     // with the learner
 
  private:
   enum class AttemptState { open, in_flight, buffered, trained, dropped };

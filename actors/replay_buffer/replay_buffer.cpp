@@ -79,7 +79,19 @@ void ReplayBufferState::serve_generators(double now) {
 }
 
 void ReplayBufferState::report() {
-  plan.telemetry->record(ledger.record());
+  const LedgerRecord record = ledger.record();
+  Metrics& metrics = plan.telemetry->metrics();
+  metrics.gauge("troupe_replay_leased").Set(static_cast<double>(ledger.leased_rollouts()));
+  const auto count = [&](const char* label, const char* reason, std::uint64_t& exported) {
+    const auto dropped = record.dropped_rollouts.find(reason);
+    if (dropped == record.dropped_rollouts.end()) return;
+    metrics.counter("troupe_replay_expired_total", label)
+        .Increment(static_cast<double>(dropped->second - exported));
+    exported = dropped->second;
+  };
+  count("stale", "stale", expired_stale);
+  count("ttl", "deadline", expired_deadline);
+  plan.telemetry->record(record);
   plan.telemetry->progress(name);
 }
 
@@ -155,6 +167,9 @@ ReplayBuffer::behavior_type replay_buffer(ReplayBuffer::stateful_pointer<ReplayB
       },
       [self, &state](check_atom) {
         const auto now = self->clock().now();
+        state.plan.telemetry->metrics()
+            .gauge("troupe_actor_mailbox_depth", state.name)
+            .Set(static_cast<double>(self->mailbox().size()));
         state.ledger.expire(state.seconds(now));
         state.serve(now);
         state.generators.answer_impatient(now, state.plan.deadlines.patience());

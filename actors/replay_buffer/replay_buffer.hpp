@@ -44,6 +44,7 @@ struct ReplayBufferState {
   WaitingLine<BatchPtr, PolicyVersion> learner;
   std::map<caf::actor_addr, std::string> holders;
   caf::actor_clock::time_point started;
+  std::uint64_t expired_stale = 0, expired_deadline = 0;  // as exported
   prometheus::Counter* appended = nullptr;
   prometheus::Counter* consumed = nullptr;
   prometheus::Counter* duplicates = nullptr;

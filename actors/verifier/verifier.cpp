@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <prometheus/counter.h>
+#include <prometheus/gauge.h>
 #include <utility>
 #include <vector>
 
@@ -96,6 +97,8 @@ void VerifierState::grade(const std::string& generator_name, const Generator& ge
                           const Rollouts& rollouts) {
   if (rollouts.empty()) return ask(generator_name, generator, {});
   activity_->enter("grade", true);
+  auto& depth = plan_.telemetry->metrics().gauge("troupe_verifier_queue_depth", plan_.name);
+  depth.Set(static_cast<double>(rollouts.size()));
   GradedRollouts graded;
   for (const Rollout& rollout : rollouts) {
     graded.push_back({rollout, judge(plan_.rules, rollout, plan_.name)});
@@ -104,6 +107,7 @@ void VerifierState::grade(const std::string& generator_name, const Generator& ge
                  label_of(graded.back().verdict.read().getOutcome()))
         .Increment();
   }
+  depth.Set(0);
   plan_.telemetry->progress(plan_.name);
   activity_->enter("wait for rollouts", false);
   self_->request(buffer_, plan_.deadlines.request, append_atom::value, std::move(graded))

@@ -22,7 +22,7 @@ struct BroadcasterFixture : support::ActorFixture {
     bool accepted = false;
     self->request(actor, caf::infinite, publish_atom::value, weights(version));
     settle();
-    const auto held = ask<Weights>(actor, take_atom::value, version);
+    const auto held = ask<Weights>(actor, take_atom::value, std::string("g"), version);
     accepted = held && held->version() == version;
     return accepted;
   }
@@ -32,13 +32,13 @@ struct BroadcasterFixture : support::ActorFixture {
 
 TEST_CASE_FIXTURE(BroadcasterFixture, "a generator gets the newest version if it is new to it") {
   REQUIRE(publish(3));
-  CHECK(ask<Weights>(actor, take_atom::value, std::uint64_t{0})->version() == 3);
-  CHECK(ask<Weights>(actor, take_atom::value, std::uint64_t{3})->version() == 3);
+  CHECK(ask<Weights>(actor, take_atom::value, std::string("g"), std::uint64_t{0})->version() == 3);
+  CHECK(ask<Weights>(actor, take_atom::value, std::string("g"), std::uint64_t{3})->version() == 3);
 }
 
 TEST_CASE_FIXTURE(BroadcasterFixture, "a generator that holds the newest waits for the next") {
   REQUIRE(publish(3));
-  const auto next = ask_later<Weights>(actor, take_atom::value, std::uint64_t{4});
+  const auto next = ask_later<Weights>(actor, take_atom::value, std::string("g"), std::uint64_t{4});
   settle();
   CHECK_FALSE(next->answered());
   REQUIRE(publish(4));
@@ -59,7 +59,7 @@ TEST_CASE_FIXTURE(BroadcasterFixture,
 }
 
 TEST_CASE_FIXTURE(BroadcasterFixture, "who waits too long for a version is answered with none") {
-  const auto next = ask_later<Weights>(actor, take_atom::value, std::uint64_t{0});
+  const auto next = ask_later<Weights>(actor, take_atom::value, std::string("g"), std::uint64_t{0});
   settle();
   for (int i = 0; i < 12; ++i) advance(1s);
   REQUIRE(next->answered());
