@@ -76,7 +76,8 @@ EvaluationResult evaluate(gpu::Engine& engine, const gpu::FlatWeights& weights,
   }
   const auto shown =
       std::min<std::size_t>(static_cast<std::size_t>(plan.samples_shown), plan.prompts.size());
-  for (std::size_t i = 0; i < shown; ++i) {
+  for (std::size_t k = 0; k < shown; ++k) {
+    const std::size_t i = k * plan.prompts.size() / shown;  // spread over the prompts
     const Grade& grade = sampled.grades[i];
     result.samples.push_back({plan.prompts[i].text, sampled.responses[i],
                               plan.rules.answers->answer(plan.prompts[i].text).value_or(""),

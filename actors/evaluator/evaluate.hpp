@@ -28,7 +28,7 @@ struct EvaluationPlan {
 struct EvaluationResult {
   EvaluationRecord
       record;  // rates over the prompts; format rate and length of the sampled responses
-  std::vector<SampleRecord> samples;  // sampled ones, of the first prompts
+  std::vector<SampleRecord> samples;  // sampled ones, spread evenly over the prompts
 };
 
 /// One response per prompt at temperature 1 and one greedy. engine: any number of slots. A function

@@ -18,9 +18,9 @@ h3{font-size:15px;margin:18px 0 8px}
 p{margin:4px 0}.soft,figcaption span,dt{color:var(--soft)}
 .badge{display:inline-block;padding:1px 9px;border-radius:99px;font-size:13px;border:1px solid currentColor;color:var(--good);vertical-align:4px}
 .badge.bad{color:var(--bad)}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(160px,1fr));gap:12px;margin:20px 0}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(170px,1fr));gap:12px;margin:20px 0}
 .tile{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px 14px}
-.tile b{display:block;font-size:21px;font-weight:650;white-space:nowrap;line-height:1.3;font-variant-numeric:tabular-nums}
+.tile b{display:block;font-size:18px;font-weight:650;white-space:nowrap;line-height:1.3;font-variant-numeric:tabular-nums}
 .tile b i{font-style:normal;color:var(--soft);font-weight:400}
 .tile span{color:var(--soft);font-size:13px}.tile.bad b{color:var(--bad)}
 .grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,340px),1fr));gap:14px}

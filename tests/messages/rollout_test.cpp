@@ -68,6 +68,9 @@ TEST_CASE("a rollout needs one finite log-prob per completion token") {
     r.getLogProbs().set(1, std::numeric_limits<float>::quiet_NaN());
   }));
   CHECK(refused([](wire::Rollout::Builder r) { r.getLogProbs().set(0, 0.5f); }));
+  CHECK(refused([](wire::Rollout::Builder r) {
+    r.getLogProbs().set(0, -std::numeric_limits<float>::infinity());
+  }));
 }
 
 TEST_CASE("versions must cover the completion and ascend") {

@@ -3,6 +3,7 @@
 #define CU_INIT_RESULT 0
 #endif
 
+// NOLINTNEXTLINE(readability-identifier-naming): the driver gives it this name.
 extern "C" int cuInit(unsigned /*flags*/) {
   return CU_INIT_RESULT;
 }
