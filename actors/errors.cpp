@@ -17,18 +17,14 @@ const char* to_string(Errc code) {
       return "none";
     case Errc::already_waiting:
       return "already_waiting";
-    case Errc::not_ready:
-      return "not_ready";
     case Errc::stage_over:
       return "stage_over";
     case Errc::digest_mismatch:
       return "digest_mismatch";
-    case Errc::wrong_size:
-      return "wrong_size";
     case Errc::version_not_newer:
       return "version_not_newer";
-    case Errc::malformed:
-      return "malformed";
+    case Errc::actor_failed:
+      return "actor_failed";
   }
   return "unknown";
 }

@@ -9,12 +9,10 @@ namespace troupe {
 enum class Errc : std::uint8_t {
   none,
   already_waiting,    // one request of this kind at a time from one asker
-  not_ready,          // asked before its stage began
   stage_over,         // the stage has ended; nothing more will come
   digest_mismatch,    // weights whose values do not hash to their digest
-  wrong_size,         // weights of another model
   version_not_newer,  // published versions strictly increase
-  malformed,          // a message that breaks its schema's REQUIRES
+  actor_failed,       // an exception left a handler; the context says which
 };
 
 const char* to_string(Errc code);

@@ -42,6 +42,7 @@ using publish_atom = caf::atom_constant<caf::atom("publish")>;
 using begin_atom = caf::atom_constant<caf::atom("begin")>;
 using stop_atom = caf::atom_constant<caf::atom("stop")>;
 using evaluate_atom = caf::atom_constant<caf::atom("evaluate")>;
+using evaluated_atom = caf::atom_constant<caf::atom("evaluated")>;
 using updated_atom = caf::atom_constant<caf::atom("updated")>;
 using ended_atom = caf::atom_constant<caf::atom("ended")>;
 
@@ -130,10 +131,11 @@ using Evaluator = caf::typed_actor<
 /// Casts the roles, runs the stages, watches and restarts; never on the data path.
 ///   updated update, Weights   the learner published these
 ///   ended   LearnerOutcome    the learner's stage is over
+///   evaluated EvaluationResultPtr, text   the evaluation asked for; null: it failed, and why
 ///   stop                      somebody pressed Ctrl-C
-using Director =
-    caf::typed_actor<caf::reacts_to<updated_atom, std::int32_t, Weights>,
-                     caf::reacts_to<ended_atom, LearnerOutcome>, caf::reacts_to<stop_atom>>;
+using Director = caf::typed_actor<
+    caf::reacts_to<updated_atom, std::int32_t, Weights>, caf::reacts_to<ended_atom, LearnerOutcome>,
+    caf::reacts_to<evaluated_atom, EvaluationResultPtr, std::string>, caf::reacts_to<stop_atom>>;
 
 }  // namespace troupe
 

@@ -1,6 +1,7 @@
 #include "actors/broadcaster/broadcaster.hpp"
 
 #include "actors/errors.hpp"
+#include "actors/report_exceptions.hpp"
 
 #include <deque>
 #include <prometheus/counter.h>
@@ -27,6 +28,7 @@ void BroadcasterState::serve() {
 Broadcaster::behavior_type broadcaster(Broadcaster::stateful_pointer<BroadcasterState> self,
                                        BroadcasterPlan plan) {
   auto& state = self->state;
+  report_exceptions(self, *plan.telemetry, state.name);
   state.plan = plan;
   state.activity = &plan.telemetry->activity(state.name);
   self->delayed_send(self, plan.deadlines.check_interval(), check_atom::value);

@@ -54,7 +54,7 @@ int evaluate_model(const EvalOptions& options) {
   EvaluationPlan plan;
   plan.rules.tokenizer = model.tokenizer;
   add_prompts(options, plan);
-  plan.sampling = plain_sampling(*model.tokenizer, options.max_new_tokens);
+  plan.sampling = plain_sampling(model, options.max_new_tokens);
   plan.seed = options.seed;
   std::size_t longest = 0;
   for (const EvaluationPrompt& prompt : plan.prompts)

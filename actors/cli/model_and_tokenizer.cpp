@@ -1,5 +1,6 @@
 #include "actors/cli/model_and_tokenizer.hpp"
 
+#include "actors/director/materials.hpp"
 #include "gpu/device.hpp"
 #include "gpu/error.hpp"
 
@@ -18,11 +19,11 @@ ModelAndTokenizer load_model_and_tokenizer(const std::filesystem::path& director
   return model;
 }
 
-gpu::SamplingParams plain_sampling(const Tokenizer& tokenizer, std::int32_t max_new_tokens) {
+gpu::SamplingParams plain_sampling(const ModelAndTokenizer& model, std::int32_t max_new_tokens) {
   gpu::SamplingParams params;
   params.max_new_tokens = max_new_tokens;
-  params.stop_tokens = {tokenizer.eos()};
-  params.banned = {tokenizer.pad(), tokenizer.bos()};
+  params.stop_tokens = {model.tokenizer->eos()};
+  params.banned = banned_tokens(*model.tokenizer, model.decoder);
   return params;
 }
 

@@ -21,8 +21,8 @@ struct ModelAndTokenizer {
 /// Errors: throws gpu::Error or std::runtime_error naming the file and remedy.
 ModelAndTokenizer load_model_and_tokenizer(const std::filesystem::path& directory);
 
-/// Stops at <eos>; <pad> and <bos> are never sampled.
-gpu::SamplingParams plain_sampling(const Tokenizer& tokenizer, std::int32_t max_new_tokens);
+/// Stops at <eos>; <pad>, <bos> and ids without a text are never sampled.
+gpu::SamplingParams plain_sampling(const ModelAndTokenizer& model, std::int32_t max_new_tokens);
 
 /// An engine with the weights in it, for prompts of up to `longest_prompt` tokens. Errors: throws
 /// gpu::Error if prompt and completion exceed the model's positions.

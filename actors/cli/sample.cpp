@@ -18,7 +18,7 @@ using Completions =
 Completions complete(gpu::Engine& engine, const ModelAndTokenizer& model,
                      const SampleOptions& options,
                      const std::vector<std::vector<std::int32_t>>& prompts) {
-  gpu::SamplingParams params = plain_sampling(*model.tokenizer, options.max_new_tokens);
+  gpu::SamplingParams params = plain_sampling(model, options.max_new_tokens);
   params.temperature = static_cast<float>(options.temperature);
   params.top_k = options.top_k;
   params.top_p = static_cast<float>(options.top_p);

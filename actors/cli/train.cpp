@@ -4,6 +4,7 @@
 #include "gpu/device.hpp"
 #include "gpu/model/manifest.hpp"
 
+#include <atomic>
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 #include <caf/blocking_actor.hpp>
@@ -13,6 +14,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
+#include <mutex>
 #include <system_error>
 #include <thread>
 #include <unistd.h>
@@ -47,37 +49,43 @@ void share_out_threads(Config& config) {
   if (config.learner.threads == 0) config.learner.threads = share;
 }
 
-/// SIGINT and SIGTERM: the first asks the director to stop, the second ends the process at once. A
-/// thread of its own waits for them, so that nothing happens inside a signal handler.
+/// SIGINT, SIGTERM and SIGHUP: the first asks the director to stop, the second ends the process at
+/// once. A thread of its own waits for them, so that nothing happens inside a signal handler.
+/// Before there is a director one is enough.
 class Interrupts {
  public:
   Interrupts() {
+    std::signal(SIGPIPE, SIG_IGN);  // a closed pipe must not cost the model
     sigemptyset(&set_);
-    sigaddset(&set_, SIGINT);
-    sigaddset(&set_, SIGTERM);
-    sigaddset(&set_, SIGUSR1);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set_, signal);
     pthread_sigmask(SIG_BLOCK, &set_, nullptr);  // before any other thread starts
-  }
-  void watch(caf::actor director) {
-    thread_ = std::thread([this, director = std::move(director)] {
-      for (int count = 0;; ++count) {
-        int signal = 0;
-        sigwait(&set_, &signal);
-        if (signal == SIGUSR1) return;
-        if (count > 0) _exit(exit_interrupted);
-        std::cerr << "\ntroupe: stopping after this update; once more to stop at once\n";
-        caf::anon_send(director, stop_atom::value);
-      }
-    });
+    thread_ = std::thread([this] { watch(); });
   }
   ~Interrupts() {
-    if (!thread_.joinable()) return;
-    pthread_kill(thread_.native_handle(), SIGUSR1);
+    ended_ = true;
     thread_.join();
+  }
+  void tell(caf::actor director) {
+    const std::lock_guard lock(mutex_);
+    director_ = std::move(director);
   }
 
  private:
+  void watch() {
+    constexpr timespec kInterval{0, 100'000'000};
+    for (int count = 0; !ended_;) {
+      if (sigtimedwait(&set_, nullptr, &kInterval) < 0) continue;
+      const std::lock_guard lock(mutex_);
+      if (count++ > 0 || !director_) _exit(exit_interrupted);
+      std::cerr << "\ntroupe: stopping after this update; once more to stop at once\n";
+      caf::anon_send(director_, stop_atom::value);
+    }
+  }
+
   sigset_t set_;
+  std::atomic<bool> ended_ = false;
+  std::mutex mutex_;
+  caf::actor director_;
   std::thread thread_;
 };
 
@@ -111,6 +119,15 @@ void warn_if_slow(Telemetry& telemetry) {
                                    " GFLOP/s per thread: expect a slow run");
 }
 
+/// Whatever hangs in a computation when a run has failed must not keep the process from ending.
+void end_process_after(double seconds) {
+  std::thread([seconds] {
+    std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
+    std::cerr << "troupe: an actor does not end; ending without it\n";
+    _exit(exit_failed);
+  }).detach();
+}
+
 RunOutcome run(const Config& config, const Materials& materials, const Backends& backends,
                Telemetry& telemetry, const fs::path& directory, Interrupts& interrupts) {
   RunOutcome outcome;
@@ -126,10 +143,17 @@ RunOutcome run(const Config& config, const Materials& materials, const Backends&
   system_config.set("scheduler.max-throughput", 100u);
   system_config.set("scheduler.policy", caf::atom("sharing"));
   caf::actor_system system(system_config);
-  const caf::actor chief = system.spawn<caf::detached>(director, std::cref(plan));
-  interrupts.watch(chief);
-  caf::scoped_actor self(system);
-  self->wait_for(chief);
+  {
+    const caf::actor chief = system.spawn<caf::detached>(director, std::cref(plan));
+    interrupts.tell(chief);
+    caf::scoped_actor self(system);
+    self->wait_for(chief);
+    interrupts.tell({});
+  }
+  telemetry.write_files(!outcome.failure.empty() ? outcome.failure
+                        : outcome.interrupted    ? "interrupted"
+                                                 : "done");
+  if (!outcome.failure.empty()) end_process_after(config.director.request_deadline_seconds);
   return outcome;
 }
 
@@ -152,10 +176,6 @@ int train(const TrainOptions& options) {
   std::ofstream(directory / "config.toml") << print_config(config);
   warn_if_slow(telemetry);
   const RunOutcome outcome = run(config, materials, backends, telemetry, directory, interrupts);
-  const std::string ended = !outcome.failure.empty() ? outcome.failure
-                            : outcome.interrupted    ? "interrupted"
-                                                     : "done";
-  telemetry.write_files(ended);
   std::cout << telemetry.closing_text() << std::flush;
   if (!outcome.failure.empty()) {
     std::cerr << "troupe: " << outcome.failure << "\n";

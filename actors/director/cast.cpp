@@ -36,7 +36,7 @@ Deadlines Cast::deadlines() const {
 
 Cast::Cast(caf::blocking_actor* self, const RunPlan& plan, std::size_t stage,
            PolicyVersion first_version)
-    : self_(self), plan_(plan) {
+    : self_(self), plan_(plan), stage_(stage) {
   const Config& config = *plan_.config;
   ReplayBufferPlan buffer_plan{ledger_config(config, stage, first_version),
                                ticket_prompts(config, *plan_.materials, stage), deadlines(),
@@ -73,8 +73,9 @@ GeneratorPlan Cast::generator_plan(const Part& part) const {
     return make(decoder, slots, capacity);
   };
   plan.elements = gpu::manifest_of(decoder).elements;
-  plan.sampling = sampling_params(config, *plan_.materials->tokenizer);
-  plan.seed = config.run.seed;
+  plan.sampling = sampling_params(config, *plan_.materials);
+  plan.seed = config.run.seed +
+              (static_cast<std::uint64_t>(stage_) << 32);  // tickets count anew in each stage
   plan.cache_after_swap = config.generator.cache_after_swap == "recompute"
                               ? gpu::CacheAfterSwap::recompute
                               : gpu::CacheAfterSwap::keep;
@@ -155,6 +156,11 @@ LedgerRecord Cast::dismiss(const std::string& reason) {
                  plan_.telemetry->event("ledger_lost",
                                         "the replay buffer did not answer: " + describe(error));
                });
+  send_home();
+  return record;
+}
+
+void Cast::send_home() {
   generator_parts_.clear();
   verifier_parts_.clear();
   for (const auto& [name, actor] : verifiers_)
@@ -163,7 +169,10 @@ LedgerRecord Cast::dismiss(const std::string& reason) {
     self_->send_exit(actor, caf::exit_reason::user_shutdown);
   self_->send_exit(broadcaster_, caf::exit_reason::user_shutdown);
   self_->send_exit(buffer_, caf::exit_reason::user_shutdown);
-  return record;
+}
+
+Cast::~Cast() {
+  send_home();
 }
 
 std::vector<std::string> Cast::names() const {

@@ -20,6 +20,10 @@ class Cast {
   Cast(caf::blocking_actor* self, const RunPlan& plan, std::size_t stage,
        PolicyVersion first_version);
 
+  ~Cast();  // whoever is left goes
+  Cast(const Cast&) = delete;
+  Cast& operator=(const Cast&) = delete;
+
   const ReplayBuffer& buffer() const { return buffer_; }
   const Broadcaster& broadcaster() const { return broadcaster_; }
 
@@ -39,12 +43,14 @@ class Cast {
   Generator cast_generator(const Part& part);
   Verifier cast_verifier(const Part& part);
   GeneratorPlan generator_plan(const Part& part) const;
+  void send_home();
   Deadlines deadlines() const;
   std::string replace(std::map<caf::actor_addr, Part>& parts, const caf::down_msg& message,
                       const std::function<void(const Part&)>& recast);
 
   caf::blocking_actor* self_;
   const RunPlan& plan_;
+  std::size_t stage_;
   ReplayBuffer buffer_;
   Broadcaster broadcaster_;
   std::map<std::string, Generator> generators_;  // by name

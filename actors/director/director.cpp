@@ -7,8 +7,10 @@
 #include "gpu/model/model_directory.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <caf/event_based_actor.hpp>
 #include <caf/send.hpp>
+#include <exception>
 #include <optional>
 #include <prometheus/histogram.h>
 #include <utility>
@@ -18,7 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The director's work. Sequential: it waits for messages in one place, `wait_for_learner`.
+/// The director's work. Sequential: it waits for messages in one place, `wait`.
 class Direction {
  public:
   Direction(caf::blocking_actor* self, const RunPlan& plan) : self_(self), plan_(plan) {}
@@ -32,14 +34,18 @@ class Direction {
   void run_stage(std::size_t index);
   void run_supervised(std::size_t index, StageRecord& record);
   void run_rollouts(std::size_t index, StageRecord& record);
-  LearnerOutcome wait_for_learner(Cast* cast, std::int32_t evaluate_every);
-  void evaluate_during(std::int32_t update, const Weights& weights, std::int32_t every);
+  LearnerOutcome wait_for_learner(Cast* cast);
+  void wait(Cast* cast);
+  void check_stall();
+  void stop();
+  void down(const caf::down_msg& message, Cast* cast);
+  void ask_evaluator(const Weights& weights, std::int32_t prompts, std::int32_t update);
+  void evaluate_during(std::int32_t update, const Weights& weights);
   std::optional<EvaluationResult> evaluate_now(std::int32_t prompts, std::int32_t update);
   void begin_learner(LearnerPlan plan);
   void add_times(StageRecord& record, const std::vector<std::string>& actors);
   void save(const std::string& name);
   void fail(const std::string& why);
-  LearnerOutcome failed_outcome() const;
 
   caf::blocking_actor* self_;
   const RunPlan& plan_;
@@ -49,6 +55,9 @@ class Direction {
   std::string failure_;
   Weights newest_;
   bool base_saved_ = false;
+  std::optional<LearnerOutcome> ended_;
+  std::optional<EvaluationResult> evaluated_;
+  std::shared_ptr<std::atomic<bool>> stop_evaluation_ = std::make_shared<std::atomic<bool>>(false);
 };
 
 Deadlines Direction::deadlines() const {
@@ -62,13 +71,6 @@ void Direction::fail(const std::string& why) {
   plan_.telemetry->event("failure", why);
 }
 
-LearnerOutcome Direction::failed_outcome() const {
-  LearnerOutcome outcome;
-  outcome.weights = newest_;
-  outcome.failure = failure_;
-  return outcome;
-}
-
 void Direction::spawn_learner() {
   LearnerSetup setup;
   setup.prepare_thread = [set = plan_.backends.set_threads, threads = config().learner.threads] {
@@ -78,7 +80,7 @@ void Direction::spawn_learner() {
   view.temperature = config().generator.temperature > 0
                          ? static_cast<float>(config().generator.temperature)
                          : 1.0f;
-  view.banned = sampling_params(config(), *plan_.materials->tokenizer).banned;
+  view.banned = banned_tokens(*plan_.materials->tokenizer, plan_.materials->decoder);
   setup.engine = [make = plan_.backends.training_engine, decoder = plan_.materials->decoder, view,
                   tokens = config().learner.tokens_per_micro_batch] {
     return make(decoder, view, tokens);
@@ -116,9 +118,18 @@ void Direction::run() {
       Weights(0, gpu::weights_digest(initial.get(), manifest.elements), initial, manifest.elements);
   spawn_learner();
   spawn_evaluator();
-  for (std::size_t i = 0; i < config().stages.size() && failure_.empty() && !interrupted_; ++i)
-    run_stage(i);
-  save("model");
+  try {
+    for (std::size_t i = 0; i < config().stages.size() && failure_.empty() && !interrupted_; ++i)
+      run_stage(i);
+  } catch (
+      const std::exception& error) {  // a full disk, say: what was trained is saved all the same
+    fail(error.what());
+  }
+  try {
+    save("model");
+  } catch (const std::exception& error) {
+    fail(std::string("the model is not saved: ") + error.what());
+  }
   if (learner_alive_) self_->send_exit(learner_, caf::exit_reason::user_shutdown);
   self_->send_exit(evaluator_, caf::exit_reason::user_shutdown);
   *plan_.outcome = {failure_, interrupted_};
@@ -194,7 +205,7 @@ void Direction::run_supervised(std::size_t index, StageRecord& record) {
   learner_plan.supervised = std::move(plan);
   plan_.telemetry->activity("learner").mark();
   begin_learner(std::move(learner_plan));
-  const LearnerOutcome outcome = wait_for_learner(nullptr, 0);
+  const LearnerOutcome outcome = wait_for_learner(nullptr);
   record.updates = outcome.updates;
   record.refused_updates = outcome.refused_updates;
   record.loss = outcome.loss;
@@ -231,7 +242,7 @@ void Direction::run_rollouts(std::size_t index, StageRecord& record) {
   learner_plan.stage = static_cast<std::int32_t>(index);
   learner_plan.rollout = std::move(plan);
   begin_learner(std::move(learner_plan));
-  const LearnerOutcome outcome = wait_for_learner(&cast, config().evaluation.every);
+  const LearnerOutcome outcome = wait_for_learner(&cast);
   record.wall_seconds = plan_.telemetry->seconds_since_start() - begin;
   add_times(record, names);
   record.ledger = cast.dismiss("stage_over");
@@ -266,86 +277,113 @@ void Direction::add_times(StageRecord& record, const std::vector<std::string>& a
     record.actors[name] = plan_.telemetry->activity(name).totals_since_mark();
 }
 
+/// Asks the evaluator; the answer comes to this mailbox as `evaluated`, so that the director hears
+/// everything else meanwhile.
+void Direction::ask_evaluator(const Weights& weights, std::int32_t prompts, std::int32_t update) {
+  auto plan = std::make_shared<EvaluationPlan>(
+      *evaluation_plan(config(), *plan_.materials, prompts, update));
+  plan->go_on = [telemetry = plan_.telemetry, stop = stop_evaluation_] {
+    telemetry->progress("evaluator");
+    return !stop->load();
+  };
+  evaluating_ = true;
+  self_->spawn([weights, plan, evaluator = evaluator_,
+                me = caf::actor_cast<caf::actor>(self_)](caf::event_based_actor* one) {
+    // No deadline of its own: the stall deadline watches the evaluator's progress.
+    one->request(evaluator, caf::infinite, evaluate_atom::value, weights, EvaluationPlanPtr(plan))
+        .then(
+            [one, me](const EvaluationResultPtr& result) {
+              one->send(me, evaluated_atom::value, result, std::string());
+            },
+            [one, me](const caf::error& error) {
+              one->send(me, evaluated_atom::value, EvaluationResultPtr(), describe(error));
+            });
+  });
+}
+
 std::optional<EvaluationResult> Direction::evaluate_now(std::int32_t prompts, std::int32_t update) {
-  std::optional<EvaluationResult> result;
-  if (prompts == 0) return result;
-  const auto plan = evaluation_plan(config(), *plan_.materials, prompts, update);
-  const auto patience = std::chrono::duration_cast<caf::actor_clock::duration_type>(
-      std::chrono::duration<double>(config().director.stall_deadline_seconds));
-  self_->request(evaluator_, patience, evaluate_atom::value, newest_, EvaluationPlanPtr(plan))
-      .receive(
-          [&result](const EvaluationResultPtr& found) { result = *found; },
-          [this](const caf::error& error) { fail("the evaluation failed: " + describe(error)); });
-  return result;
+  if (prompts == 0 || interrupted_) return std::nullopt;
+  while (evaluating_ && failure_.empty()) wait(nullptr);  // the one begun during the stage
+  if (!failure_.empty() || interrupted_) return std::nullopt;
+  evaluated_.reset();
+  ask_evaluator(newest_, prompts, update);
+  while (evaluating_ && failure_.empty()) wait(nullptr);
+  if (interrupted_) return std::nullopt;  // its figures would be of some of the prompts only
+  return evaluated_;
 }
 
 /// At most one evaluation at a time; an update that comes too soon is not evaluated, and said so.
-void Direction::evaluate_during(std::int32_t update, const Weights& weights, std::int32_t every) {
-  if (every == 0 || update == 0 || update % every != 0) return;
+void Direction::evaluate_during(std::int32_t update, const Weights& weights) {
+  const std::int32_t every = config().evaluation.every;
+  if (every == 0 || update == 0 || update % every != 0 || interrupted_) return;
   if (evaluating_) {
     plan_.telemetry->event("evaluation_skipped", "update " + std::to_string(update) +
                                                      ": the evaluation before has not ended");
     return;
   }
-  evaluating_ = true;
-  const auto plan =
-      evaluation_plan(config(), *plan_.materials, config().evaluation.prompts_during, update);
-  const auto asker =
-      self_->spawn([weights, plan, evaluator = evaluator_, me = caf::actor_cast<caf::actor>(self_),
-                    limit = deadlines().request](caf::event_based_actor* one) {
-        const auto done = [one, me] { one->send(me, check_atom::value); };
-        one->request(evaluator, 10 * limit, evaluate_atom::value, weights, EvaluationPlanPtr(plan))
-            .then([done](const EvaluationResultPtr&) { done(); },
-                  [done](const caf::error&) { done(); });
-      });
-  (void)asker;
+  ask_evaluator(weights, config().evaluation.prompts_during, update);
 }
 
-/// The director's one loop: until the learner's stage has ended, or can no longer.
-LearnerOutcome Direction::wait_for_learner(Cast* cast, std::int32_t evaluate_every) {
-  std::optional<LearnerOutcome> outcome;
-  const auto stop_learner = [&] { caf::anon_send(learner_, stop_atom::value); };
-  const auto check_stall = [&] {
-    const double stalled = plan_.telemetry->seconds_since_progress();
-    if (stalled < config().director.stall_deadline_seconds) return;
-    fail("nothing has moved for " + std::to_string(static_cast<int>(stalled)) +
-         " s (director.stall-deadline-seconds); " + plan_.telemetry->who_does_what());
-    outcome = failed_outcome();
-  };
-  while (!outcome) {
-    self_->receive(
-        [&](updated_atom, std::int32_t update, const Weights& weights) {
-          newest_ = weights;
-          evaluate_during(update, weights, evaluate_every);
-        },
-        [&](ended_atom, const LearnerOutcome& ended) { outcome = ended; },
-        [&](check_atom) { evaluating_ = false; },
-        [&](stop_atom) {
-          interrupted_ = true;
-          stop_learner();
-        },
-        [&](const caf::down_msg& message) {
-          if (message.source == learner_.address()) {
-            learner_alive_ = false;
-            fail("the learner died: " + describe(message.reason) +
-                 "; the model saved is that of version " + std::to_string(newest_.version()));
-            outcome = failed_outcome();
-          } else if (message.source == evaluator_.address()) {
-            fail("the evaluator died: " + describe(message.reason));
-            stop_learner();
-          } else if (cast != nullptr) {
-            const std::string reason = cast->down(message);
-            if (reason.empty()) return;
-            fail(reason);
-            stop_learner();
-          }
-        },
-        caf::after(std::chrono::milliseconds(500)) >> check_stall);
-    check_stall();
+void Direction::check_stall() {
+  const double stalled = plan_.telemetry->seconds_since_progress();
+  if (stalled < config().director.stall_deadline_seconds || !failure_.empty()) return;
+  fail("nothing has moved for " + std::to_string(static_cast<int>(stalled)) +
+       " s (director.stall-deadline-seconds); " + plan_.telemetry->who_does_what());
+}
+
+void Direction::stop() {
+  interrupted_ = true;
+  stop_evaluation_->store(true);
+  caf::anon_send(learner_, stop_atom::value);
+}
+
+void Direction::down(const caf::down_msg& message, Cast* cast) {
+  if (message.source == learner_.address()) {
+    learner_alive_ = false;
+    fail("the learner died: " + describe(message.reason) + "; the model saved is that of version " +
+         std::to_string(newest_.version()));
+  } else if (message.source == evaluator_.address()) {
+    fail("the evaluator died: " + describe(message.reason));
+  } else if (cast != nullptr) {
+    const std::string reason = cast->down(message);
+    if (!reason.empty()) fail(reason);
   }
-  if (outcome->weights) newest_ = outcome->weights;
-  if (!outcome->failure.empty()) fail(outcome->failure);
-  return *outcome;
+}
+
+/// The one place where the director listens: handles a message, or half a second of silence.
+void Direction::wait(Cast* cast) {
+  self_->receive(
+      [&](updated_atom, std::int32_t update, const Weights& weights) {
+        newest_ = weights;
+        evaluate_during(update, weights);
+      },
+      [&](ended_atom, const LearnerOutcome& ended) { ended_ = ended; },
+      [&](evaluated_atom, const EvaluationResultPtr& result, const std::string& error) {
+        evaluating_ = false;
+        if (result)
+          evaluated_ = *result;
+        else
+          fail("the evaluation failed: " + error);
+      },
+      [&](stop_atom) { stop(); }, [&](const caf::down_msg& message) { down(message, cast); },
+      caf::after(std::chrono::milliseconds(500)) >> [] {});
+  check_stall();
+}
+
+/// Until the learner's stage has ended. After a failure elsewhere the learner is asked to stop, and
+/// given a request's deadline to do so.
+LearnerOutcome Direction::wait_for_learner(Cast* cast) {
+  while (!ended_ && failure_.empty()) wait(cast);
+  if (!ended_ && learner_alive_) {
+    caf::anon_send(learner_, stop_atom::value);
+    const double until =
+        plan_.telemetry->seconds_since_start() + config().director.request_deadline_seconds;
+    while (!ended_ && learner_alive_ && plan_.telemetry->seconds_since_start() < until) wait(cast);
+  }
+  LearnerOutcome outcome = std::exchange(ended_, std::nullopt).value_or(LearnerOutcome{});
+  if (outcome.weights) newest_ = outcome.weights;
+  if (!outcome.failure.empty()) fail(outcome.failure);
+  return outcome;
 }
 
 /// The directory appears, or is replaced, in one step: what was there stands until the new one is

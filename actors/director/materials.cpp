@@ -85,8 +85,24 @@ void gather_addition(const Config& config, Materials& materials) {
         std::max(materials.longest_prompt, static_cast<std::size_t>(2 * digits + 3));
 }
 
+/// A prompt in both files must have one answer.
+void refuse_conflicts(const std::vector<DataRow>& rows, const std::filesystem::path& file,
+                      const std::vector<DataRow>& held, const std::filesystem::path& held_file) {
+  std::map<std::string, const DataRow*> known;
+  for (const DataRow& row : rows) known.emplace(row.prompt, &row);
+  for (const DataRow& row : held) {
+    const auto other = known.find(row.prompt);
+    if (other == known.end() || other->second->answer == row.answer) continue;
+    throw std::runtime_error(held_file.string() + ":" + std::to_string(row.line) +
+                             ": the prompt \"" + row.prompt + "\" has another answer in " +
+                             file.string() + ":" + std::to_string(other->second->line) +
+                             "; give it one");
+  }
+}
+
 void gather_jsonl(const Config& config, Materials& materials) {
-  std::vector<DataRow> rows = read_jsonl(config.task.prompts, true, false);
+  materials.prompt_rows = read_jsonl(config.task.prompts, true, false);
+  std::vector<DataRow> rows = materials.prompt_rows;
   check_vocabulary(rows, *materials.tokenizer, config.task.prompts);
   for (const DataRow& row : rows)
     materials.longest_prompt =
@@ -101,10 +117,39 @@ void gather_jsonl(const Config& config, Materials& materials) {
   } else {
     const std::vector<DataRow> held = read_jsonl(config.task.held_out, true, false);
     check_vocabulary(held, *materials.tokenizer, config.task.held_out);
+    refuse_conflicts(rows, config.task.prompts, held, config.task.held_out);
     for (const DataRow& row : held) add_held_out(materials, row.prompt);
     rows.insert(rows.end(), held.begin(), held.end());
   }
   materials.rules.answers = jsonl_answers(rows);
+}
+
+void gather_documents(const Config& config, Materials& materials) {
+  for (std::size_t stage = 0; stage < config.stages.size(); ++stage) {
+    const std::filesystem::path& file = config.stages[stage].documents;
+    if (file.empty()) continue;
+    materials.documents[stage] = read_jsonl(file, false, true);
+    check_vocabulary(materials.documents[stage], *materials.tokenizer, file);
+    for (const DataRow& row : materials.documents[stage]) {
+      const std::size_t tokens =
+          tokenize(*materials.tokenizer, {row.prompt, row.response}).tokens.size();
+      if (tokens > static_cast<std::size_t>(materials.decoder.max_positions))
+        throw std::runtime_error(file.string() + ":" + std::to_string(row.line) + ": " +
+                                 std::to_string(tokens) + " tokens, the model has " +
+                                 std::to_string(materials.decoder.max_positions) + " positions");
+    }
+  }
+}
+
+void check_positions(const Config& config, const Materials& materials) {
+  const std::size_t completion = static_cast<std::size_t>(
+      std::max(config.generator.max_new_tokens, config.evaluation.max_new_tokens));
+  const std::size_t needed = materials.longest_prompt + completion;
+  if (needed <= static_cast<std::size_t>(materials.decoder.max_positions)) return;
+  throw std::runtime_error("the longest prompt has " + std::to_string(materials.longest_prompt) +
+                           " tokens and its response up to " + std::to_string(completion) +
+                           ", the model has " + std::to_string(materials.decoder.max_positions) +
+                           " positions: lower max-new-tokens or raise model.max-positions");
 }
 
 /// Documents drawn from a fixed set, in a new order each time it is used up.
@@ -144,17 +189,26 @@ Materials gather(const Config& config) {
     gather_jsonl(config, materials);
   else
     gather_addition(config, materials);
+  gather_documents(config, materials);
+  check_positions(config, materials);
   return materials;
 }
 
-gpu::SamplingParams sampling_params(const Config& config, const Tokenizer& tokenizer) {
+std::vector<std::int32_t> banned_tokens(const Tokenizer& tokenizer,
+                                        const gpu::DecoderConfig& decoder) {
+  std::vector<std::int32_t> banned = {tokenizer.pad(), tokenizer.bos()};
+  for (std::int32_t id = tokenizer.size(); id < decoder.vocab_size; ++id) banned.push_back(id);
+  return banned;
+}
+
+gpu::SamplingParams sampling_params(const Config& config, const Materials& materials) {
   gpu::SamplingParams params;
   params.temperature = static_cast<float>(config.generator.temperature);
   params.top_k = config.generator.top_k;
   params.top_p = static_cast<float>(config.generator.top_p);
   params.max_new_tokens = config.generator.max_new_tokens;
-  params.stop_tokens = {tokenizer.eos()};
-  params.banned = {tokenizer.pad(), tokenizer.bos()};
+  params.stop_tokens = {materials.tokenizer->eos()};
+  params.banned = banned_tokens(*materials.tokenizer, materials.decoder);
   return params;
 }
 
@@ -167,9 +221,8 @@ std::function<TicketPrompt()> ticket_prompts(const Config& config, const Materia
   const std::uint64_t seed =
       rl_before == 0 ? config.run.seed : seed_of(config, prompts_seed, rl_before);
   std::shared_ptr<PromptSource> source =
-      config.task.kind == "jsonl"
-          ? jsonl_prompts(read_jsonl(config.task.prompts, true, false), config.task.shuffle, seed)
-          : addition_prompts(config.task.digits, seed);
+      config.task.kind == "jsonl" ? jsonl_prompts(materials.prompt_rows, config.task.shuffle, seed)
+                                  : addition_prompts(config.task.digits, seed);
   return [source, tokenizer = materials.tokenizer] {
     const Prompt prompt = source->next();
     return TicketPrompt{prompt.uid, prompt_tokens(*tokenizer, prompt.text)};
@@ -182,9 +235,7 @@ std::function<gpu::Document()> stage_documents(const Config& config, const Mater
   const std::uint64_t seed = seed_of(config, corpus_seed, stage);
   std::shared_ptr<Corpus> corpus;
   if (!one.documents.empty()) {
-    std::vector<DataRow> rows = read_jsonl(one.documents, false, true);
-    check_vocabulary(rows, *materials.tokenizer, one.documents);
-    corpus = jsonl_corpus(std::move(rows), true, seed);
+    corpus = jsonl_corpus(materials.documents.at(stage), true, seed);
   } else {
     auto endless =
         addition_corpus(one.digits.empty() ? config.task.digits : one.digits, one.mix, seed);
@@ -221,7 +272,7 @@ std::shared_ptr<const EvaluationPlan> evaluation_plan(const Config& config,
   plan->prompts.assign(materials.held_out.begin(),
                        materials.held_out.begin() + static_cast<std::ptrdiff_t>(count));
   plan->rules = materials.rules;
-  plan->sampling = sampling_params(config, *materials.tokenizer);
+  plan->sampling = sampling_params(config, materials);
   plan->sampling.max_new_tokens = config.evaluation.max_new_tokens;
   plan->seed = config.evaluation.seed;
   plan->update = update;

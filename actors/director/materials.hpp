@@ -10,6 +10,7 @@
 #include "gpu/sampling/sampler.hpp"
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,6 +23,8 @@ struct Materials {
   gpu::DecoderConfig decoder;
   std::vector<float> weights;  // to begin with
   GradingRules rules;
+  std::vector<DataRow> prompt_rows;                       // task.prompts
+  std::map<std::size_t, std::vector<DataRow>> documents;  // by stage, where the stage names a file
   std::vector<EvaluationPrompt> held_out;
   std::size_t longest_prompt = 0;  // tokens, <bos> included, over training and held-out prompts
 };
@@ -35,7 +38,11 @@ std::vector<std::int32_t> prompt_tokens(const Tokenizer& tokenizer, const std::s
 /// <bos> prompt response <eos>; the prompt is not a target.
 gpu::Document tokenize(const Tokenizer& tokenizer, const TextDocument& document);
 
-gpu::SamplingParams sampling_params(const Config& config, const Tokenizer& tokenizer);
+/// Tokens that are never sampled: <pad>, <bos>, and those of a padded vocabulary that stand for no
+/// text.
+std::vector<std::int32_t> banned_tokens(const Tokenizer& tokenizer,
+                                        const gpu::DecoderConfig& decoder);
+gpu::SamplingParams sampling_params(const Config& config, const Materials& materials);
 
 /// Endless training prompts of the rl stage with this index; its own order per stage.
 std::function<TicketPrompt()> ticket_prompts(const Config& config, const Materials& materials,

@@ -24,7 +24,7 @@ Graded respond(gpu::Engine& engine, const gpu::FlatWeights& weights, std::uint64
   Graded graded;
   graded.responses.resize(plan.prompts.size());
   graded.grades.resize(plan.prompts.size());
-  while (batch.can_step()) {
+  while (batch.can_step() && plan.go_on()) {
     batch.step();
     for (const gpu::Completion& completion : batch.take_finished()) {
       const std::size_t i = completion.rollout;

@@ -5,6 +5,7 @@
 #include "gpu/sampling/continuous_batch.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,9 @@ struct EvaluationPlan {
   std::uint64_t seed = 0;
   std::int32_t update = 0;
   std::int32_t samples_shown = 3;
+  /// Called before each decode step; false ends the evaluation early, with the figures of what was
+  /// done.
+  std::function<bool()> go_on = [] { return true; };
 };
 
 struct EvaluationResult {

@@ -1,5 +1,7 @@
 #include "actors/evaluator/evaluator.hpp"
 
+#include "actors/report_exceptions.hpp"
+
 #include <utility>
 
 namespace troupe {
@@ -7,6 +9,7 @@ namespace troupe {
 Evaluator::behavior_type evaluator(Evaluator::stateful_pointer<EvaluatorState> self,
                                    EvaluatorSetup setup) {
   auto& state = self->state;
+  report_exceptions(self, *setup.telemetry, state.name);
   state.setup = std::move(setup);
   state.setup.prepare_thread();
   state.engine = state.setup.engine();

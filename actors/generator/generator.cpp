@@ -1,8 +1,11 @@
 #include "actors/generator/generator.hpp"
 
 #include "actors/errors.hpp"
+#include "actors/report_exceptions.hpp"
 #include "gpu/model/manifest.hpp"
 
+#include <algorithm>
+#include <caf/sec.hpp>
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
@@ -41,7 +44,11 @@ void GeneratorState::ask_for_weights() {
       ->request(broadcaster_, plan_.deadlines.request, take_atom::value, plan_.name,
                 std::uint64_t{at_least})
       .then([this](const Weights& weights) { take_weights(weights); },
-            [this](const caf::error& error) { end_if_lost(error, "broadcaster"); });
+            [this](const caf::error& error) {
+              if (error == caf::sec::request_timeout)
+                return ask_for_weights();  // asking twice does no harm
+              end_if_lost(error, "broadcaster");
+            });
 }
 
 void GeneratorState::take_weights(const Weights& weights) {
@@ -79,7 +86,8 @@ void GeneratorState::ask_for_tickets() {
     return;
   const std::size_t busy = batch_->live() + batch_->waiting();
   const auto slots = static_cast<std::size_t>(engine_->slots());
-  const std::size_t groups = busy >= slots ? 0 : (slots - busy) / plan_.group_size;
+  std::size_t groups = busy >= slots ? 0 : (slots - busy) / plan_.group_size;
+  if (busy == 0) groups = std::max<std::size_t>(groups, 1);  // a group may be larger than the slots
   if (groups == 0) return;
   asked_for_tickets_ = true;
   const std::string holder = plan_.name + "#" + std::to_string(plan_.incarnation);
@@ -112,6 +120,7 @@ void GeneratorState::step() {
   step_scheduled_ = false;
   if (stopping_) return;
   activity_->enter("decode", true);
+  plan_.telemetry->progress(plan_.name);
   const auto begin = Clock::now();
   const std::size_t waiting = batch_->waiting();
   const std::size_t sampled = batch_->step();
@@ -160,13 +169,16 @@ void GeneratorState::deliver(const std::vector<gpu::Completion>& completions) {
     outbox_.put(std::move(*rollout));
   }
   self_->send(buffer_, notice_atom::value, std::move(notices));
-  plan_.telemetry->progress(plan_.name);
   serve_verifiers();
 }
 
 caf::result<Rollouts> GeneratorState::take(std::uint32_t count, const RolloutIds& acknowledged) {
   outbox_.acknowledge(acknowledged);
   const auto verifier = caf::actor_cast<caf::actor_addr>(self_->current_sender());
+  // A verifier has one request open: an older one has timed out, and what it was answered with
+  // never arrived.
+  verifiers_.forget_if([&](const RolloutWish& wish) { return wish.verifier == verifier; });
+  outbox_.give_back(verifier);
   if (monitored_.insert(verifier).second) self_->monitor(verifier);
   auto promise = self_->make_response_promise<Rollouts>();
   verifiers_.add(promise, {count, verifier}, self_->clock().now());
@@ -228,6 +240,7 @@ void GeneratorState::show_waiting() {
 Generator::behavior_type generator(GeneratorState::Self self, GeneratorPlan plan,
                                    ReplayBuffer buffer, Broadcaster broadcaster) {
   auto& state = self->state;
+  report_exceptions(self, *plan.telemetry, plan.name);
   self->set_down_handler([&state](const caf::down_msg& down) { state.verifier_down(down.source); });
   state.begin(self, std::move(plan), std::move(buffer), std::move(broadcaster));
   return {

@@ -1,9 +1,11 @@
 #include "actors/learner/learner.hpp"
 
 #include "actors/errors.hpp"
+#include "actors/report_exceptions.hpp"
 #include "gpu/model/manifest.hpp"
 
 #include <algorithm>
+#include <caf/sec.hpp>
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
@@ -59,7 +61,7 @@ Weights LearnerState::snapshot() const {
 
 void LearnerState::begin_stage(const LearnerPlanPtr& plan) {
   plan_ = plan;
-  update_ = refused_ = refused_in_a_row_ = 0;
+  update_ = refused_ = refused_in_a_row_ = empty_in_a_row_ = 0;
   stopping_ = false;
   report_ = {};
   stage_gap_ = {};
@@ -99,6 +101,17 @@ bool LearnerState::refused_too_often(bool refused, const std::string& reason) {
   return refused_in_a_row_ >= limit;
 }
 
+/// A batch without signal is normal late in training; one in which nothing could be graded is a
+/// fault elsewhere.
+bool LearnerState::nothing_too_often(const Batch& batch) {
+  empty_in_a_row_ = batch.facts.rollouts == 0 ? empty_in_a_row_ + 1 : 0;
+  if (empty_in_a_row_ == 0) return false;
+  setup_.telemetry->event("warning",
+                          "update " + std::to_string(update_) +
+                              " has no graded rollout: all were lost, late or unverifiable");
+  return empty_in_a_row_ >= plan_->rollout->refused_updates_limit;
+}
+
 // --- supervised stages ---
 
 float LearnerState::supervised_rate() const {
@@ -111,7 +124,8 @@ float LearnerState::supervised_rate() const {
 bool LearnerState::gate_is_open() {
   const SupervisedPlan& plan = *plan_->supervised;
   if (!plan.gate) return true;
-  if (update_ % plan.gate->every != 0) return false;
+  const bool last = update_ >= plan.gate->limit;
+  if ((update_ - plan.updates) % plan.gate->every != 0 && !last) return false;
   activity_->enter("probe", true);
   const auto engine = plan.gate->engine();
   engine->swap(snapshot().values());
@@ -123,6 +137,9 @@ bool LearnerState::gate_is_open() {
 
 void LearnerState::supervised_updates() {
   constexpr int kUpdatesPerStep = 20;
+  constexpr double kSecondsPerStep =
+      0.25;  // then messages are looked at: a stop must not wait long
+  const double begin = setup_.telemetry->seconds_since_start();
   const SupervisedPlan& plan = *plan_->supervised;
   gpu::AdamW adamw = setup_.update.adamw;
   adamw.weight_decay = static_cast<float>(plan.weight_decay);
@@ -130,6 +147,7 @@ void LearnerState::supervised_updates() {
   bool done = false;
   std::string failure;
   for (int i = 0; i < kUpdatesPerStep && !done; ++i) {
+    if (i > 0 && setup_.telemetry->seconds_since_start() - begin > kSecondsPerStep) break;
     std::vector<gpu::Document> documents;
     for (std::int32_t d = 0; d < plan.batch_documents; ++d)
       documents.push_back(plan.next_document());
@@ -197,12 +215,9 @@ void LearnerState::publish(std::function<void()> then) {
 }
 
 void LearnerState::ask_for_batch() {
+  if (stopping_ || update_ >= plan_->rollout->updates) return end_stage({});
   TrainedReport report = std::exchange(report_, {});
   report.version = version_;
-  if (stopping_ || update_ >= plan_->rollout->updates) {
-    self_->send(plan_->rollout->buffer, settle_atom::value, report);
-    return end_stage({});
-  }
   if (!waiting_since_) waiting_since_ = setup_.telemetry->seconds_since_start();
   activity_->enter("wait for batch", false);
   waiting_for_batch_ = true;
@@ -212,8 +227,10 @@ void LearnerState::ask_for_batch() {
             if (std::exchange(waiting_for_batch_, false)) train(batch);
           },
           [this](const caf::error& error) {
-            if (std::exchange(waiting_for_batch_, false))
-              end_stage("the replay buffer failed: " + describe(error));
+            if (!std::exchange(waiting_for_batch_, false)) return;
+            if (error == caf::sec::request_timeout)
+              return ask_for_batch();  // the buffer keeps what it answered
+            end_stage("the replay buffer failed: " + describe(error));
           });
 }
 
@@ -252,12 +269,16 @@ void LearnerState::train(const BatchPtr& batch) {
                                plan.staleness_bound, reference_);
   ++update_;
   ++version_;
-  report_ = {version_, true, batch->id, stats.refused ? "refused_update" : ""};
+  report_ = {version_, true, batch->id, stats.refused && stats.steps == 0 ? "refused_update" : ""};
   const double train_seconds = setup_.telemetry->seconds_since_start() - begin;
-  const bool failed = refused_too_often(stats.refused, stats.refused_reason);
-  publish([this, batch, stats, gap, train_seconds, failed] {
+  std::string failure;
+  if (refused_too_often(stats.refused, stats.refused_reason))
+    failure = "updates were refused too often: " + stats.refused_reason;
+  if (nothing_too_often(*batch))
+    failure = "nothing to train on: no rollout of the last batches could be graded";
+  publish([this, batch, stats, gap, train_seconds, failure] {
     record(*batch, stats, gap, train_seconds);
-    if (failed) return end_stage("updates were refused too often: " + stats.refused_reason);
+    if (!failure.empty()) return end_stage(failure);
     ask_for_batch();
   });
 }
@@ -307,6 +328,10 @@ void LearnerState::record(const Batch& batch, const gpu::UpdateStats& stats,
 }
 
 void LearnerState::end_stage(const std::string& failure) {
+  if (plan_->rollout && report_.had_batch) {  // the ledger learns what became of the last batch
+    report_.version = version_;
+    self_->send(plan_->rollout->buffer, settle_atom::value, std::exchange(report_, {}));
+  }
   activity_->enter("wait for stage", false);
   LearnerOutcome outcome;
   outcome.weights = snapshot();
@@ -323,6 +348,7 @@ void LearnerState::end_stage(const std::string& failure) {
 
 Learner::behavior_type learner(LearnerState::Self self, LearnerSetup setup, Director director) {
   auto& state = self->state;
+  report_exceptions(self, *setup.telemetry, state.name);
   state.begin(self, std::move(setup), std::move(director));
   return {
       [&state](begin_atom, const LearnerPlanPtr& plan) { state.begin_stage(plan); },

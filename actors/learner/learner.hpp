@@ -85,6 +85,7 @@ class LearnerState {
   // both
   Weights snapshot() const;
   void end_stage(const std::string& failure);
+  bool nothing_too_often(const Batch& batch);
   bool refused_too_often(bool refused, const std::string& reason);
 
   Self self_ = nullptr;
@@ -92,7 +93,7 @@ class LearnerState {
   Director director_;
   std::unique_ptr<gpu::TrainingEngine> engine_;
   LearnerPlanPtr plan_;
-  std::int32_t update_ = 0, refused_ = 0, refused_in_a_row_ = 0;
+  std::int32_t update_ = 0, refused_ = 0, refused_in_a_row_ = 0, empty_in_a_row_ = 0;
   PolicyVersion version_ = 0;
   bool stopping_ = false;
   TrainedReport report_;

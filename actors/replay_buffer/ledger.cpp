@@ -215,12 +215,14 @@ void Ledger::close_group(std::uint64_t id, Group& group) {
   std::erase(reissues_, id);
   group.state = GroupState::waiting;
   constexpr std::size_t kSmallestGroup = 2;  // one rollout has nothing to be compared with
-  if (rewards.size() < kSmallestGroup) {
-    drop_filled(group, "group_too_small");
-    if (config_.refill_zero_signal) group.state = GroupState::gone;
-  } else if (config_.refill_zero_signal && !group_has_signal(rewards)) {
+  const bool refill =
+      config_.refill_zero_signal && refilled_ < std::uint64_t{config_.refill_limit} * config_.batch;
+  const bool too_small = rewards.size() < kSmallestGroup;
+  if (too_small) drop_filled(group, "group_too_small");
+  if (refill && (too_small || !group_has_signal(rewards))) {
     drop_filled(group, "zero_signal");
     group.state = GroupState::gone;
+    ++refilled_;
   }
 }
 
@@ -298,6 +300,7 @@ std::optional<Batch> Ledger::take(PolicyVersion version) {
 Batch Ledger::lease(const std::vector<Groups::iterator>& members, PolicyVersion version) {
   Batch batch;
   batch.id = next_batch_++;
+  refilled_ = 0;
   batch.version = version;
   for (const auto& member : members) {
     Group& group = member->second;

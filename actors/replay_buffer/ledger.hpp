@@ -25,6 +25,8 @@ struct LedgerConfig {
       false;  // batches take closed groups as they come; false: strictly by ticket
   bool refill_zero_signal =
       false;  // groups without signal make room for others (DAPO's dynamic sampling)
+  std::uint32_t refill_limit =
+      10;  // batches' worth of refills for one batch; then it is taken as it is
   double group_deadline_seconds = 300;
   std::uint32_t attempt_limit = 4;  // issues of one ticket
 };
@@ -136,6 +138,7 @@ class Ledger {
   std::uint64_t generated_rollouts_ = 0, generated_tokens_ = 0;
   std::uint64_t trained_rollouts_ = 0, trained_tokens_ = 0;
   std::map<std::string, std::uint64_t> dropped_rollouts_, dropped_tokens_;
+  std::uint64_t refilled_ = 0;  // since the last batch
   std::uint64_t granted_ = 0, reissued_ = 0, duplicates_ = 0, max_lag_ = 0, beyond_bound_ = 0;
 };
 

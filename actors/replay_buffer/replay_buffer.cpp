@@ -1,6 +1,7 @@
 #include "actors/replay_buffer/replay_buffer.hpp"
 
 #include "actors/errors.hpp"
+#include "actors/report_exceptions.hpp"
 
 #include <caf/send.hpp>
 #include <caf/typed_response_promise.hpp>
@@ -26,6 +27,7 @@ double ReplayBufferState::seconds(caf::actor_clock::time_point now) const {
 
 void ReplayBufferState::settle(const TrainedReport& report) {
   if (!report.had_batch) return;
+  leased = nullptr;
   const LedgerRecord before = ledger.record();
   if (report.refused.empty())
     ledger.trained(report.batch);
@@ -44,7 +46,8 @@ void ReplayBufferState::serve_learner() {
   while (!learner.empty()) {
     auto batch = ledger.take(learner.front().wish);
     if (!batch) return;
-    learner.front().promise.deliver(std::make_shared<const Batch>(std::move(*batch)));
+    leased = std::make_shared<const Batch>(std::move(*batch));
+    learner.front().promise.deliver(leased);
     learner.pop_front();
     report();
   }
@@ -92,12 +95,15 @@ void ReplayBufferState::report() {
   count("stale", "stale", expired_stale);
   count("ttl", "deadline", expired_deadline);
   plan.telemetry->record(record);
-  plan.telemetry->progress(name);
+  const std::uint64_t now_moved =
+      record.generated_rollouts + record.trained_rollouts + record.tickets_granted;
+  if (std::exchange(moved, now_moved) != now_moved) plan.telemetry->progress(name);
 }
 
 ReplayBuffer::behavior_type replay_buffer(ReplayBuffer::stateful_pointer<ReplayBufferState> self,
                                           ReplayBufferPlan plan) {
   auto& state = self->state;
+  report_exceptions(self, *plan.telemetry, state.name);
   state.begin(std::move(plan));
   state.started = self->clock().now();
   self->delayed_send(self, state.plan.deadlines.check_interval(), check_atom::value);
@@ -147,6 +153,7 @@ ReplayBuffer::behavior_type replay_buffer(ReplayBuffer::stateful_pointer<ReplayB
         state.report();
         if (state.closed) return make_error(Errc::stage_over);
         if (!state.learner.empty()) return make_error(Errc::already_waiting);
+        if (state.leased) return state.leased;  // the answer before never arrived
         auto promise = self->make_response_promise<BatchPtr>();
         state.learner.add(promise, report.version, self->clock().now());
         state.serve(self->clock().now());

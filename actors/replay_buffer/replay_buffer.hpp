@@ -45,6 +45,8 @@ struct ReplayBufferState {
   std::map<caf::actor_addr, std::string> holders;
   caf::actor_clock::time_point started;
   std::uint64_t expired_stale = 0, expired_deadline = 0;  // as exported
+  BatchPtr leased;                                        // with the learner, or on its way there
+  std::uint64_t moved = 0;  // tells whether anything has happened since the last report
   prometheus::Counter* appended = nullptr;
   prometheus::Counter* consumed = nullptr;
   prometheus::Counter* duplicates = nullptr;

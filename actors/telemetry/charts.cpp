@@ -70,8 +70,7 @@ Scale scale_of(const LineChart& chart) {
 
 std::string grid(const Scale& s) {
   std::string out;
-  const auto y_ticks = s.logarithmic ? ticks(s.y_low, s.y_high, 4) : ticks(s.y_low, s.y_high, 4);
-  for (const double tick : y_ticks) {
+  for (const double tick : ticks(s.y_low, s.y_high, 4)) {
     if (s.logarithmic && tick != std::floor(tick)) continue;
     const double y = s.logarithmic ? s.y(std::pow(10, tick)) : s.y(tick);
     const std::string label = s.logarithmic ? fmt::format("1e{:.0f}", tick) : short_number(tick);

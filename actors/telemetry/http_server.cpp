@@ -52,7 +52,8 @@ struct HttpServer::State {
   std::unique_ptr<CivetServer> server;
 };
 
-HttpServer::HttpServer(const std::string& address, int port, std::map<std::string, Page> pages)
+HttpServer::HttpServer(const std::string& address, int port,
+                       const std::map<std::string, Page>& pages)
     : state_(std::make_unique<State>()) {
   const std::string where = listening(address, port);
   CivetCallbacks callbacks;
@@ -67,8 +68,8 @@ HttpServer::HttpServer(const std::string& address, int port, std::map<std::strin
                              ": the port is taken or the address is not of this machine; set "
                              "metrics.port and metrics.address");
   }
-  for (auto& [path, page] : pages)
-    state_->server->addHandler(path + "$", state_->handlers.emplace_back(std::move(page)));
+  for (const auto& [path, page] : pages)
+    state_->server->addHandler(path + "$", state_->handlers.emplace_back(page));
 }
 
 HttpServer::~HttpServer() {

@@ -19,7 +19,7 @@ class HttpServer {
   using Page = std::function<HttpReply()>;
   /// pages: by path ("/metrics"). port 0: the system chooses one.
   /// Errors: throws std::runtime_error naming address and port if it cannot bind.
-  HttpServer(const std::string& address, int port, std::map<std::string, Page> pages);
+  HttpServer(const std::string& address, int port, const std::map<std::string, Page>& pages);
   ~HttpServer();
   int port() const;  // the bound one
 

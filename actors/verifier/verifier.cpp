@@ -1,8 +1,10 @@
 #include "actors/verifier/verifier.hpp"
 
 #include "actors/errors.hpp"
+#include "actors/report_exceptions.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
 #include <utility>
@@ -51,7 +53,12 @@ Grade grade_rollout(const GradingRules& rules, wire::Rollout::Reader rollout) {
 }  // namespace
 
 Verdict judge(const GradingRules& rules, const Rollout& rollout, const std::string& verifier) {
-  const Grade found = grade_rollout(rules, rollout.read());
+  Grade found;
+  try {
+    found = grade_rollout(rules, rollout.read());
+  } catch (const std::exception& error) {  // a grader's failure is ours, not the rollout's
+    found = {.reason = error.what()};
+  }
   return Verdict::build([&](wire::Verdict::Builder verdict) {
     verdict.setRollout(rollout.read().getId());
     verdict.setOutcome(outcome_of(found.outcome));
@@ -118,6 +125,7 @@ void VerifierState::grade(const std::string& generator_name, const Generator& ge
 
 Verifier::behavior_type verifier(VerifierState::Self self, VerifierPlan plan, ReplayBuffer buffer) {
   auto& state = self->state;
+  report_exceptions(self, *plan.telemetry, plan.name);
   state.begin(self, std::move(plan), std::move(buffer));
   return {[&state](join_atom, const std::string& generator_name, const Generator& generator) {
     state.join(generator_name, generator);

@@ -61,7 +61,7 @@ class ConfigReader {
     if (!has("model_type") || !config_["model_type"].is_string()) {
       refuse("model_type is missing; it must be llama, qwen2 or qwen3");
     }
-    const auto type = config_["model_type"].get<std::string>();
+    auto type = config_["model_type"].get<std::string>();
     for (const Family& family : kFamilies) {
       if (type != family.model_type) continue;
       const json stated = config_.value("architectures", json());

@@ -252,7 +252,7 @@ void finish(UpdateStats& stats, std::size_t groups) {
 
 UpdateStats policy_update(TrainingEngine& engine, std::span<const TrainingGroup> groups,
                           const UpdateConfig& config, float learning_rate, std::uint64_t version,
-                          std::uint64_t staleness_bound, FlatWeights reference) {
+                          std::uint64_t staleness_bound, const FlatWeights& reference) {
   const ObjectiveConfig& objective = config.objective;
   check(groups, objective, reference);
   UpdateStats stats{.gradient_scale = 0, .learning_rate = learning_rate};

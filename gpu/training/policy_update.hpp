@@ -89,7 +89,7 @@ struct UpdateStats {
 /// (stats.steps). reference: weights for kl_weight, may be null when kl_weight is 0.
 UpdateStats policy_update(TrainingEngine& engine, std::span<const TrainingGroup> groups,
                           const UpdateConfig& config, float learning_rate, std::uint64_t version,
-                          std::uint64_t staleness_bound, FlatWeights reference = nullptr);
+                          std::uint64_t staleness_bound, const FlatWeights& reference = nullptr);
 
 /// |log p(learner, at the version that sampled) - log p(generator)| over the tokens of the given
 /// rollouts.

@@ -20,7 +20,10 @@
 namespace troupe::support {
 
 struct TestingConfig : caf::actor_system_config {
-  TestingConfig() { set("scheduler.policy", caf::atom("testing")); }
+  TestingConfig() {
+    set("scheduler.policy", caf::atom("testing"));
+    set("scheduler.max-throughput", 1u);  // one message at a time, so that actors really interleave
+  }
 };
 
 /// A run directory of its own, removed at the end.

@@ -154,7 +154,8 @@ class BigramTrainingEngine final : public gpu::TrainingEngine {
       const double by_log_prob = (i == token ? 1.0 : 0.0) - share;
       const double by_entropy =
           share > 0 ? -share * (std::log(share) + static_cast<double>(entropy)) : 0.0;
-      gradient_[static_cast<std::size_t>(before * vocab_ + i)] +=
+      gradient_[static_cast<std::size_t>(before) * static_cast<std::size_t>(vocab_) +
+                static_cast<std::size_t>(i)] +=
           static_cast<float>((static_cast<double>(weight.log_prob) * by_log_prob +
                               static_cast<double>(weight.entropy) * by_entropy) /
                              static_cast<double>(view_.temperature));

@@ -160,7 +160,6 @@ struct SmallStage : ActorFixture {
   }
   LedgerRecord ledger() { return *ask<LedgerRecord>(buffer, ledger_atom::value); }
   LedgerRecord close() {
-    GeneratorTotals totals;
     for (const auto& [name, actor] : generators) {
       const auto said = ask<GeneratorTotals>(actor, stop_atom::value);
       if (said) sampled_tokens += said->sampled_tokens;

@@ -1,5 +1,7 @@
 #pragma once
 #include <arpa/inet.h>
+#include <cstdint>
+#include <stdexcept>
 #include <string>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -47,9 +49,10 @@ inline int free_port() {
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t size = sizeof address;
-  ::bind(socket, reinterpret_cast<sockaddr*>(&address), size);
+  const bool bound = ::bind(socket, reinterpret_cast<sockaddr*>(&address), size) == 0;
   ::getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size);
   ::close(socket);
+  if (!bound) throw std::runtime_error("no port of this machine is free");
   return ntohs(address.sin_port);
 }
 
