@@ -1,6 +1,8 @@
 #include "actors/cli/commands.hpp"
+#include "actors/config/suggest.hpp"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <exception>
 #include <iostream>
 
@@ -27,6 +29,8 @@ int main(int argc, char** argv) {
   using namespace troupe;
   CLI::App app("Troupe trains language models by asynchronous reinforcement learning.", "troupe");
   app.require_subcommand(1);
+  app.set_version_flag("--version", "troupe " TROUPE_VERSION);
+  app.option_defaults()->always_capture_default();
   app.footer(kFooter);
   int code = exit_ok;
 
@@ -66,7 +70,8 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(1, 1000000));
   eval_command->add_option("--max-new-tokens", evaluation.max_new_tokens, "Length limit")
       ->check(CLI::Range(1, 1000000));
-  eval_command->add_option("--seed", evaluation.seed, "Which held-out prompts, and the sampling");
+  eval_command->add_option("--seed", evaluation.seed, "Which held-out prompts, and the sampling")
+      ->check(CLI::Range(0.0, 9e18));
   eval_command->add_option("--threads", evaluation.threads, "Compute threads")
       ->check(CLI::Range(1, 1024));
   eval_command->add_option("--device", evaluation.device, "auto, cpu or cuda:N");
@@ -86,7 +91,7 @@ int main(int argc, char** argv) {
   sample_command->add_option("--top-p", sampling.top_p, "1: all")->check(CLI::Range(1e-6, 1.0));
   sample_command->add_option("--max-new-tokens", sampling.max_new_tokens, "Length limit")
       ->check(CLI::Range(1, 1000000));
-  sample_command->add_option("--seed", sampling.seed, "Seed");
+  sample_command->add_option("--seed", sampling.seed, "Seed")->check(CLI::Range(0.0, 9e18));
   sample_command->add_option("--device", sampling.device, "auto, cpu or cuda:N");
   sample_command->add_flag("--json", sampling.json,
                            "One JSON object per completion, with log-probs");
@@ -97,13 +102,16 @@ int main(int argc, char** argv) {
   CLI::App* data_command = app.add_subcommand("data", "Write prompts of a built-in task as JSONL");
   data_command->require_subcommand(1);
   CLI::App* addition = data_command->add_subcommand("addition", "Sums with zero-padded operands");
-  addition->add_option("file", data.file, "Where to")->required();
+  addition->add_option("file", data.file, "The JSONL file to write; one that is there is replaced")
+      ->required();
   addition->add_option("--digits", data.digits, "Numbers of digits, e.g. 2,3")
       ->delimiter(',')
       ->check(CLI::Range(1, 18));
   addition->add_option("--count", data.count, "Rows")
       ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{100000000}));
-  addition->add_option("--seed", data.seed, "As run.seed of the run that the prompts are for");
+  addition->add_option("--seed", data.seed,
+                       "run.seed of the run that the prompts are for (default 0); with --held-out "
+                       "its evaluation.seed (default 99)");
   addition->add_flag("--held-out", data.held_out, "Held-out problems instead of training prompts");
   addition->footer(
       "example: troupe data addition prompts.jsonl --digits 2,3 --count 1600 --seed 0");
@@ -122,6 +130,15 @@ int main(int argc, char** argv) {
   CLI::App* version_command = app.add_subcommand("version", "Version, libraries and devices found");
   version_command->callback([&] { code = version(); });
 
+  const std::vector<std::string> commands = {"train", "eval", "sample", "data", "check", "version"};
+  if (argc > 1 && argv[1][0] != '-' &&
+      std::find(commands.begin(), commands.end(), argv[1]) == commands.end()) {
+    const auto close = config::nearest(argv[1], commands);
+    std::cerr << "troupe: unknown command " << argv[1]
+              << (close ? "; did you mean " + *close + "?" : std::string("; see troupe --help"))
+              << "\n";
+    return exit_bad_input;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -2,6 +2,7 @@
 // One function per command of the binary. Each returns the exit code.
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -50,7 +51,9 @@ int sample(const SampleOptions& options);
 struct DataOptions {
   std::filesystem::path file;
   std::vector<std::int32_t> digits = {2, 3};
-  std::uint64_t count = 1600, seed = 0;
+  std::uint64_t count = 1600;
+  std::optional<std::uint64_t>
+      seed;  // default: run.seed's, or evaluation.seed's for held-out problems
   bool held_out = false;
 };
 int write_data(const DataOptions& options);

@@ -172,11 +172,14 @@ int train(const TrainOptions& options) {
   const Backends backends = torch_backends(config.run.device);
   const Materials materials = gather(config);
   const fs::path directory = new_run_directory(config.run);
-  Telemetry telemetry(telemetry_options(options, config, directory, materials.decoder));
+  auto telemetry =
+      std::make_unique<Telemetry>(telemetry_options(options, config, directory, materials.decoder));
   std::ofstream(directory / "config.toml") << print_config(config);
-  warn_if_slow(telemetry);
-  const RunOutcome outcome = run(config, materials, backends, telemetry, directory, interrupts);
-  std::cout << telemetry.closing_text() << std::flush;
+  warn_if_slow(*telemetry);
+  const RunOutcome outcome = run(config, materials, backends, *telemetry, directory, interrupts);
+  const std::string closing = telemetry->closing_text();
+  telemetry.reset();  // ends the live status, which would draw over what follows
+  std::cout << closing << std::flush;
   if (!outcome.failure.empty()) {
     std::cerr << "troupe: " << outcome.failure << "\n";
     return exit_failed;

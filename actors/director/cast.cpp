@@ -3,6 +3,7 @@
 #include "actors/errors.hpp"
 #include "gpu/model/manifest.hpp"
 
+#include <algorithm>
 #include <caf/send.hpp>
 #include <prometheus/counter.h>
 #include <utility>
@@ -80,6 +81,10 @@ GeneratorPlan Cast::generator_plan(const Part& part) const {
                               ? gpu::CacheAfterSwap::recompute
                               : gpu::CacheAfterSwap::keep;
   plan.group_size = static_cast<std::uint32_t>(config.replay_buffer.group_size);
+  const std::int32_t share =
+      (config.replay_buffer.batch + config.generator.count - 1) / config.generator.count;
+  plan.tickets_at_once = static_cast<std::uint32_t>(
+      std::max(share, config.generator.slots / config.replay_buffer.group_size));
   plan.outbox_limit = static_cast<std::size_t>(config.replay_buffer.batch) *
                       static_cast<std::size_t>(config.replay_buffer.group_size) * 2;
   plan.deadlines = deadlines();

@@ -4,7 +4,6 @@
 #include "actors/report_exceptions.hpp"
 #include "gpu/model/manifest.hpp"
 
-#include <algorithm>
 #include <caf/sec.hpp>
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
@@ -86,14 +85,12 @@ void GeneratorState::ask_for_tickets() {
     return;
   const std::size_t busy = batch_->live() + batch_->waiting();
   const auto slots = static_cast<std::size_t>(engine_->slots());
-  std::size_t groups = busy >= slots ? 0 : (slots - busy) / plan_.group_size;
-  if (busy == 0) groups = std::max<std::size_t>(groups, 1);  // a group may be larger than the slots
-  if (groups == 0) return;
+  const bool room =
+      busy == 0 || busy + plan_.group_size <= slots;  // a group may be larger than the slots
+  if (!room) return;
   asked_for_tickets_ = true;
   const std::string holder = plan_.name + "#" + std::to_string(plan_.incarnation);
-  self_
-      ->request(buffer_, plan_.deadlines.request, grant_atom::value, holder,
-                static_cast<std::uint32_t>(groups))
+  self_->request(buffer_, plan_.deadlines.request, grant_atom::value, holder, plan_.tickets_at_once)
       .then([this](const Tickets& tickets) { take_tickets(tickets); },
             [this](const caf::error& error) { end_if_lost(error, "replay buffer"); });
 }

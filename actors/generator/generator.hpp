@@ -30,6 +30,10 @@ struct GeneratorPlan {
   std::uint64_t seed = 0;
   gpu::CacheAfterSwap cache_after_swap = gpu::CacheAfterSwap::keep;
   std::uint32_t group_size = 8;
+  /// Asked for together, waiting in the queue what finds no slot. With a bound of 0 and one
+  /// generator that is a whole batch, so that who keeps whom company does not depend on when
+  /// messages arrive.
+  std::uint32_t tickets_at_once = 32;
   std::size_t outbox_limit = 1024;  // rollouts; beyond it no tickets are asked for
   Deadlines deadlines;
   Telemetry* telemetry = nullptr;

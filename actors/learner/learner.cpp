@@ -234,20 +234,29 @@ void LearnerState::ask_for_batch() {
           });
 }
 
+/// Of a rollout that went on under newer weights the part that one version sampled, from the start
+/// on.
 gpu::LogProbGap LearnerState::measure_gap(const std::vector<gpu::TrainingGroup>& groups) {
-  std::map<PolicyVersion, std::vector<const gpu::TrainingRollout*>> chosen;
+  std::map<PolicyVersion, std::vector<gpu::TrainingRollout>> chosen;
   std::int32_t left = plan_->rollout->gap_rollouts;
   for (const gpu::TrainingGroup& group : groups) {
     for (const gpu::TrainingRollout& rollout : group) {
       if (left == 0) break;
-      if (rollout.versions.size() != 1 || !recent_.contains(rollout.versions[0].version)) continue;
-      chosen[rollout.versions[0].version].push_back(&rollout);
+      const gpu::VersionRun first = rollout.versions[0];
+      if (!recent_.contains(first.version)) continue;
+      gpu::TrainingRollout part = rollout;
+      part.tokens.resize(static_cast<std::size_t>(part.prompt_length) + first.count);
+      part.log_probs.resize(first.count);
+      chosen[first.version].push_back(std::move(part));
       --left;
     }
   }
   gpu::LogProbGap gap;
-  for (const auto& [version, rollouts] : chosen)
+  for (const auto& [version, parts] : chosen) {
+    std::vector<const gpu::TrainingRollout*> rollouts;
+    for (const gpu::TrainingRollout& part : parts) rollouts.push_back(&part);
     gap.add(gpu::log_prob_gap(*engine_, rollouts, recent_.at(version)));
+  }
   return gap;
 }
 

@@ -109,7 +109,7 @@ ReplayBuffer::behavior_type replay_buffer(ReplayBuffer::stateful_pointer<ReplayB
   self->delayed_send(self, state.plan.deadlines.check_interval(), check_atom::value);
   self->set_down_handler([self, &state](const caf::down_msg& down) {
     const auto holder = state.holders.find(down.source);
-    if (holder == state.holders.end()) return;
+    if (holder == state.holders.end() || state.closed) return;
     state.plan.telemetry->event("generator_lost",
                                 holder->second + " is gone: its tickets are issued again");
     state.generators.forget_if(

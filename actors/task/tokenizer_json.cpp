@@ -6,6 +6,7 @@
 #include "actors/task/tokenizer.hpp"
 #include "actors/task/utf8.hpp"
 
+#include <algorithm>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -46,6 +47,19 @@ Json added_token(const std::string& token, std::size_t id) {
       {"rstrip", false}, {"normalized", false}, {"special", control_token(token)}};
 }
 
+/// Puts <bos> before a text, as Troupe does before every prompt.
+Json begin_with_bos(const std::vector<std::string>& tokens) {
+  const auto bos = std::find(tokens.begin(), tokens.end(), "<bos>") - tokens.begin();
+  const Json special = {{"SpecialToken", {{"id", "<bos>"}, {"type_id", 0}}}};
+  const Json a = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}};
+  const Json b = {{"Sequence", {{"id", "B"}, {"type_id", 1}}}};
+  return {{"type", "TemplateProcessing"},
+          {"single", Json::array({special, a})},
+          {"pair", Json::array({special, a, b})},
+          {"special_tokens",
+           {{"<bos>", {{"id", "<bos>"}, {"ids", Json::array({bos})}, {"tokens", {"<bos>"}}}}}}};
+}
+
 Json tokenizer_json(const std::vector<std::string>& tokens, std::size_t special_count) {
   Json added = Json::array(), vocabulary = Json::object();
   for (std::size_t i = 0; i < tokens.size(); ++i) {
@@ -60,7 +74,7 @@ Json tokenizer_json(const std::vector<std::string>& tokens, std::size_t special_
       {"added_tokens", std::move(added)},
       {"normalizer", nullptr},
       {"pre_tokenizer", pre_tokenizer()},
-      {"post_processor", nullptr},
+      {"post_processor", begin_with_bos(tokens)},
       {"decoder", decoder()},
       {"model", {{"type", "WordLevel"}, {"vocab", std::move(vocabulary)}, {"unk_token", "<unk>"}}}};
 }
@@ -84,8 +98,9 @@ void write_json(const std::filesystem::path& path, const Json& json) {
   file.commit();
 }
 
-// transformers puts such a post-processor into the files it saves.
-bool adds_nothing(const Json& post_processor) {
+// Troupe itself decides where <bos> goes, so a file may say so or nothing.
+bool adds_nothing_else(const Json& post_processor, const std::vector<std::string>& tokens) {
+  if (post_processor.is_null() || post_processor == begin_with_bos(tokens)) return true;
   if (!post_processor.is_object()) return false;
   const Json sequence = Json::array({{{"Sequence", {{"id", "A"}, {"type_id", 0}}}}});
   return post_processor.value("type", Json()) == "TemplateProcessing" &&
@@ -113,6 +128,8 @@ class Reader {
     check_pipeline();
     std::vector<std::string> tokens = vocabulary();
     check_added(tokens);
+    if (!adds_nothing_else(root_.value("post_processor", Json()), tokens))
+      supported("post_processor", begin_with_bos(tokens));
     return {std::move(tokens), root_["added_tokens"].size()};
   }
 
@@ -144,7 +161,7 @@ class Reader {
     require(model.is_object() && model.value("type", Json()) == "WordLevel",
             "model of type " + type_of(model) + ' ' + kUnsupported);
     for (const char* key : {"truncation", "padding", "normalizer"}) supported(key, nullptr);
-    if (!adds_nothing(root_.value("post_processor", Json()))) supported("post_processor", nullptr);
+
     supported("pre_tokenizer", pre_tokenizer());
     supported("decoder", decoder());
   }

@@ -130,6 +130,7 @@ struct SmallStage : ActorFixture {
     plan.sampling = parts.sampling;
     plan.seed = parts.options.seed;
     plan.group_size = parts.options.group_size;
+    plan.tickets_at_once = parts.options.batch;
     plan.telemetry = telemetry();
     generators[name] = system.spawn(generator, plan, buffer, weights);
     for (const auto& [verifier_name, actor] : verifiers)
@@ -160,10 +161,12 @@ struct SmallStage : ActorFixture {
   }
   LedgerRecord ledger() { return *ask<LedgerRecord>(buffer, ledger_atom::value); }
   LedgerRecord close() {
-    for (const auto& [name, actor] : generators) {
-      const auto said = ask<GeneratorTotals>(actor, stop_atom::value);
-      if (said) sampled_tokens += said->sampled_tokens;
-    }
+    std::vector<std::shared_ptr<Asked<GeneratorTotals>>> said;
+    for (const auto& [name, actor] : generators)
+      said.push_back(ask_later<GeneratorTotals>(actor, stop_atom::value));
+    settle();
+    for (const auto& one : said)
+      if (one->answered() && *one->answer) sampled_tokens += (*one->answer)->sampled_tokens;
     return *ask<LedgerRecord>(buffer, close_atom::value, std::string("stage_over"));
   }
 

@@ -113,6 +113,14 @@ TEST_CASE("a run goes through its stages and leaves models and a summary") {
   CHECK(rl["before"]["pass_rate_sampled"].is_number());
   CHECK(rl["after"]["format_rate"].is_number());
   CHECK(rl["log_prob_gap"]["max"] < 1e-5);
+  CHECK(summary["stages"][0]["loss"] > 0.0);
+  const std::string metrics = run.plan.telemetry->metrics().expose();
+  for (const char* none :
+       {"troupe_generator_time_to_first_token_seconds_count 0",
+        "troupe_learner_checkpoint_seconds_count 0", "troupe_generator_generated_tokens_total 0"})
+    CHECK(metrics.find(none) == std::string::npos);
+  CHECK(metrics.find("troupe_broadcaster_subscriber_lag_versions{actor=\"generator-0\"}") !=
+        std::string::npos);
   for (const char* name : {"base", "model"}) {
     const gpu::LoadedModel model = gpu::load_model(run.files.directory / name);
     CHECK(model.config == run.materials.decoder);
