@@ -4,7 +4,7 @@
 #        tests/bench/demo.sh --seeds
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-troupe=$PWD/build/release/troupe
+troupe=$(realpath "${TROUPE:-build/release/troupe}")
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 rounds=${1:-3}
-troupe=build/release/troupe
+troupe=${TROUPE:-build/release/troupe}
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 

@@ -11,6 +11,8 @@
 #include <caf/send.hpp>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <prometheus/counter.h>
+#include <thread>
 
 TEST_SUITE_BEGIN("actors/director");
 
@@ -79,9 +81,16 @@ struct Run {
     system_config.set("scheduler.max-threads", 2u);
     caf::actor_system system(system_config);
     const caf::actor chief = system.spawn<caf::detached>(director, std::cref(plan));
-    if (interrupt) caf::anon_send(chief, stop_atom::value);
+    std::thread stopper;
+    if (interrupt)
+      stopper = std::thread([&, chief] {
+        auto& tokens = plan.telemetry->metrics().counter("troupe_generator_generated_tokens_total");
+        while (tokens.Value() < 3000) std::this_thread::yield();
+        caf::anon_send(chief, stop_atom::value);
+      });
     caf::scoped_actor self(system);
     self->wait_for(chief);
+    if (stopper.joinable()) stopper.join();
     plan.telemetry->write_files(outcome.failure.empty() ? "done" : outcome.failure);
   }
   nlohmann::json summary() const {
@@ -163,14 +172,21 @@ TEST_CASE("a generator that cannot live ends the run with its name and a saved m
   CHECK_NOTHROW(gpu::load_model(run.files.directory / "model"));
 }
 
-TEST_CASE("a stop before the end is reported as an interruption and saves the model") {
+TEST_CASE("a stop in the middle of rollouts saves the model and accounts for every token") {
   Config config = small_config();
   config.stages[1].updates = 100'000;
+  config.replay_buffer.staleness_bound = 2;
+  config.generator.count = 2;
   Run run(config);
   run.interrupt = true;
   run.finish();
   CHECK(run.outcome.interrupted);
-  CHECK(run.outcome.failure.empty());
+  CHECK(run.outcome.failure
+            .empty());  // the director compares what generators sampled with the ledger
+  const nlohmann::json rl = run.summary()["stages"][1];
+  CHECK(rl["ended"] == "interrupted");
+  CHECK(rl["ledger_imbalance"] == 0);
+  CHECK(rl["generated_tokens"] >= 3000);
   CHECK_NOTHROW(gpu::load_model(run.files.directory / "model"));
 }
 
