@@ -73,7 +73,13 @@ std::size_t ContinuousBatch::step() {
   return sampled;
 }
 
+/// A prompt pass costs about as much as a decode step whatever its size, so while others decode a
+/// few free slots wait for company: a sixteenth of the slots, or all that is waiting.
 void ContinuousBatch::join() {
+  const std::size_t free = static_cast<std::size_t>(engine_.slots()) - live_.size();
+  const std::size_t company =
+      std::max<std::size_t>(1, static_cast<std::size_t>(engine_.slots()) / 16);
+  if (!live_.empty() && free < std::min(waiting_.size(), company)) return;
   while (!waiting_.empty() && waiting_.front().min_version <= version_ &&
          live_.size() < static_cast<std::size_t>(engine_.slots())) {
     live_.emplace_back();
