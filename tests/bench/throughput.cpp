@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -61,6 +62,44 @@ void generate(const Model& model, std::int32_t rollouts, std::int32_t slots, std
               group, static_cast<double>(tokens) / since(begin));
 }
 
+std::map<std::uint64_t, gpu::Completion> completions(const Model& model, std::int32_t slots) {
+  const auto engine = gpu::make_torch_engine(model.decoder, slots, 64, "cpu");
+  gpu::SamplingParams params;
+  params.max_new_tokens = 40;
+  params.stop_tokens = {model.tokenizer.eos()};
+  params.banned = {model.tokenizer.pad(), model.tokenizer.bos()};
+  gpu::ContinuousBatch batch(*engine, params, 1);
+  batch.swap(model.weights, 0);
+  std::uint64_t id = 0;
+  for (const AdditionProblem& problem : addition_held_out({2, 3}, 512, 12345)) {
+    batch.submit({id, id, prompt_tokens(model.tokenizer, problem.prompt()), 0});
+    ++id;
+  }
+  std::map<std::uint64_t, gpu::Completion> all;
+  while (batch.can_step()) {
+    batch.step();
+    for (gpu::Completion& one : batch.take_finished()) all[one.rollout] = std::move(one);
+  }
+  return all;
+}
+
+/// How many of 512 rollouts are the same when sampled through other numbers of slots.
+void compare_company(const Model& model) {
+  const auto reference = completions(model, 512);
+  for (const std::int32_t slots : {256, 64, 8, 1}) {
+    std::size_t same_tokens = 0, same_bits = 0;
+    for (const auto& [id, completion] : completions(model, slots)) {
+      const gpu::Completion& other = reference.at(id);
+      const bool tokens = completion.tokens == other.tokens;
+      same_tokens += tokens ? 1 : 0;
+      same_bits += tokens && completion.log_probs == other.log_probs ? 1 : 0;
+    }
+    std::printf(
+        "%3d slots against 512: same tokens %.4f, same log-prob bits %.4f of the rollouts\n", slots,
+        static_cast<double>(same_tokens) / 512, static_cast<double>(same_bits) / 512);
+  }
+}
+
 void train(const Model& model, std::size_t documents) {
   const auto engine = gpu::make_torch_training_engine(model.decoder, {}, 16384, "cpu");
   engine->load(model.weights.get());
@@ -104,5 +143,6 @@ int main(int argc, char** argv) {
   generate(model, 256, 256, 8);
   generate(model, 256, 64, 8);
   for (const std::size_t documents : {16u, 64u, 256u}) train(model, documents);
+  compare_company(model);
   return 0;
 }

@@ -59,7 +59,7 @@ class BigramEngine final : public gpu::Engine {
   gpu::FlatWeights weights_;
 };
 
-class BigramTrainingEngine final : public gpu::TrainingEngine {
+class BigramTrainingEngine : public gpu::TrainingEngine {
  public:
   /// elements: at least vocab * vocab; the rest is never touched.
   BigramTrainingEngine(std::int32_t vocab, std::uint64_t elements, gpu::SamplingView view)

@@ -172,6 +172,32 @@ TEST_CASE("a generator that cannot live ends the run with its name and a saved m
   CHECK_NOTHROW(gpu::load_model(run.files.directory / "model"));
 }
 
+TEST_CASE("the death of the learner ends the run with its last words and saves the newest model") {
+  struct Mortal : support::BigramTrainingEngine {
+    using BigramTrainingEngine::BigramTrainingEngine;
+    void forward_backward(std::span<const gpu::Sequence> sequences,
+                          const gpu::Weigh& weigh) override {
+      constexpr int kLifetime = 33;  // the 30 updates of sft and some of rl
+      if (++updates > kLifetime) throw gpu::Error("out of memory");
+      BigramTrainingEngine::forward_backward(sequences, weigh);
+    }
+    int updates = 0;
+  };
+  Config config = small_config();
+  config.stages[1].updates = 50;
+  Run run(config);
+  run.plan.backends.training_engine = [](const gpu::DecoderConfig& decoder,
+                                         const gpu::SamplingView& view, std::int64_t) {
+    return std::make_unique<Mortal>(decoder.vocab_size, gpu::manifest_of(decoder).elements, view);
+  };
+  run.finish();
+  CHECK(run.outcome.failure.find("the learner died") != std::string::npos);
+  CHECK(run.outcome.failure.find("out of memory") != std::string::npos);
+  CHECK(run.summary()["stages"][1]["ledger_imbalance"] == 0);
+  const auto base = gpu::load_model(run.files.directory / "base").weights;
+  CHECK(gpu::load_model(run.files.directory / "model").weights != base);
+}
+
 TEST_CASE("a stop in the middle of rollouts saves the model and accounts for every token") {
   Config config = small_config();
   config.stages[1].updates = 100'000;
