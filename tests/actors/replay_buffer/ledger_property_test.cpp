@@ -48,7 +48,11 @@ class World {
 
   std::uint64_t below(std::uint64_t n) { return random_() % n; }
   std::string holder() {
-    return "g" + std::to_string(below(3)) + "#" + std::to_string(incarnation_);
+    std::string name =
+        "g";  // built up: GCC 12 warns falsely of "g" + std::to_string() (its bug 105651)
+    name += std::to_string(below(3));
+    name += '#';
+    return name += std::to_string(incarnation_);
   }
 
   void step() {
