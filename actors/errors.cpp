@@ -25,6 +25,14 @@ const char* to_string(Errc code) {
       return "version_not_newer";
     case Errc::actor_failed:
       return "actor_failed";
+    case Errc::link_lost:
+      return "link_lost";
+    case Errc::link_busy:
+      return "link_busy";
+    case Errc::link_unsupported:
+      return "link_unsupported";
+    case Errc::link_failed:
+      return "link_failed";
   }
   return "unknown";
 }

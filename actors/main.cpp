@@ -127,10 +127,55 @@ int main(int argc, char** argv) {
       "example: troupe check deploy/config/r1-zero-addition.toml --set learner.clip-high=0.3");
   check_command->callback([&] { code = check(check_config, check_overrides, check_json); });
 
+  ServeOptions serving;
+  std::string serve_config;
+  CLI::App* serve_command = app.add_subcommand("serve", "Run a role of a config in this process, joined over links");
+  add_config_options(*serve_command, serve_config, serving.overrides);
+  serve_command
+      ->add_option("--role", serving.roles,
+                   "generator, verifier, or director (with replay-buffer, learner and broadcaster), which may also take "
+                   "generator and verifier: --role director,generator")
+      ->required()
+      ->delimiter(',');
+  serve_command->add_option("--name", serving.name, "Name in the run and of the certificate (default: role and host)");
+  std::string serve_director_address, serve_pki, serve_out;
+  serve_command->add_option("--director", serve_director_address, "host:port to dial or listen on (network.director)");
+  serve_command->add_option("--pki", serve_pki, "Folder of the certificates (network.pki)");
+  serve_command->add_option("--out", serve_out, "Folder for this process's files (run.out)");
+  serve_command->add_option("--ready-file", serving.ready_file,
+                            "director: written as JSON with address and run directory once it can be dialled");
+  serve_command->add_flag("--plain", serving.plain, "One line per update even on a terminal");
+  serve_command->add_flag("--quiet", serving.quiet, "Only warnings and the closing table");
+  serve_command->add_flag("--trace", serving.trace, "director: also write trace.json for Perfetto");
+  serve_command->footer(
+      "example: troupe serve deploy/config/r1-zero-addition.toml --role generator --name gen-0 --pki pki "
+      "--director train-0:7420");
+  serve_command->callback([&] {
+    serving.config = serve_config;
+    const auto set = [&](const char* key, const std::string& value) {
+      if (!value.empty()) serving.overrides.push_back(std::string(key) + "=\"" + value + "\"");
+    };
+    set("network.director", serve_director_address);
+    set("network.pki", serve_pki);
+    set("run.out", serve_out);
+    code = serve(serving);
+  });
+
+  StatusOptions asking;
+  CLI::App* status_command = app.add_subcommand("status", "Who is there: roles, versions, lag, throughput, links");
+  status_command->add_option("address", asking.address, "host:port of the director's process")->required();
+  status_command->add_option("--pki", asking.pki, "Folder of the certificates, with one of role observer");
+  status_command->add_option("--name", asking.name, "Name of that certificate");
+  status_command->add_option("--timeout", asking.seconds, "Seconds to wait for an answer")->check(CLI::Range(0.1, 3600.0));
+  status_command->add_flag("--insecure", asking.insecure, "Plain TCP, loopback only");
+  status_command->add_flag("--json", asking.json, "All fields as JSON");
+  status_command->footer("example: troupe status 127.0.0.1:7420 --pki runs/r1-zero-addition/pki");
+  status_command->callback([&] { code = status(asking); });
+
   CLI::App* version_command = app.add_subcommand("version", "Version, libraries and devices found");
   version_command->callback([&] { code = version(); });
 
-  const std::vector<std::string> commands = {"train", "eval", "sample", "data", "check", "version"};
+  const std::vector<std::string> commands = {"train", "serve", "status", "eval", "sample", "data", "check", "version"};
   if (argc > 1 && argv[1][0] != '-' &&
       std::find(commands.begin(), commands.end(), argv[1]) == commands.end()) {
     const auto close = config::nearest(argv[1], commands);

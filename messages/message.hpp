@@ -33,6 +33,13 @@ class Message {
     return Message(capnp::messageToFlatArray(builder));
   }
 
+  /// A message of its own with the same contents, of what a peer sent as part of another. Errors: as above.
+  static Message copy(typename Schema::Reader reader) {
+    capnp::MallocMessageBuilder builder(static_cast<unsigned>(reader.totalSize().wordCount + 1));
+    builder.setRoot(reader);
+    return Message(capnp::messageToFlatArray(builder));
+  }
+
   /// Takes words built here or received from a peer. Errors: throws kj::Exception if malformed.
   explicit Message(kj::Array<capnp::word> words)
       : storage_(std::make_shared<const Storage>(std::move(words))) {}

@@ -89,4 +89,9 @@ void validate(Verdict::Reader verdict) {
 }
 
 }  // namespace wire
+std::uint64_t delivery_id(wire::Rollout::Reader rollout) {
+  constexpr std::uint64_t kOdd = 0x9e3779b97f4a7c15;  // spreads the attempts over all 64 bits
+  return rollout.getId() + kOdd * rollout.getAttempt();
+}
+
 }  // namespace troupe

@@ -29,11 +29,13 @@ using PolicyVersion = std::uint64_t;
 using Tickets = std::vector<Ticket>;
 using Rollouts = std::vector<Rollout>;
 using GradedRollouts = std::vector<GradedRollout>;
-using RolloutIds = std::vector<std::uint64_t>;
+using RolloutIds = std::vector<std::uint64_t>;  // of deliveries, see delivery_id
 
 std::vector<std::int32_t> tokens_of(capnp::List<std::int32_t>::Reader tokens);
 
 /// Rollout.id: the same for every attempt at it, on every host.
 std::uint64_t rollout_id(std::uint64_t prompt_uid, std::uint64_t ticket, std::uint32_t index);
+/// Tells the attempts at a rollout apart: what is acknowledged on the way to the replay buffer.
+std::uint64_t delivery_id(wire::Rollout::Reader rollout);
 
 }  // namespace troupe

@@ -23,6 +23,7 @@ class Weights {
           std::uint64_t elements);
 
   explicit operator bool() const { return static_cast<bool>(header_); }
+  wire::WeightsHeader::Reader header() const { return header_.read(); }
   std::uint64_t version() const { return header_.read().getVersion(); }
   std::uint64_t elements() const { return header_.read().getElements(); }
   std::string digest() const { return header_.read().getDigest(); }

@@ -16,12 +16,40 @@ enum ExitCode : int {
   exit_interrupted = 130  // Ctrl-C
 };
 
+/// The director's process of a run with several.
+struct DirectorProcess {
+  std::string name = "director";     // of its certificate
+  bool generator = false, verifier = false;  // whether those are here too
+  std::filesystem::path ready_file;  // written once it can be dialled; may be empty
+};
+
 struct TrainOptions {
   std::filesystem::path config;
   std::vector<std::string> overrides;
   bool trace = false, quiet = false, plain = false;
+  std::optional<DirectorProcess> serve;  // none: everything is in this process
 };
 int train(const TrainOptions& options);
+
+struct ServeOptions {
+  std::filesystem::path config;
+  std::vector<std::string> overrides;
+  std::vector<std::string> roles;
+  std::string name;  // empty: of the role and the host
+  std::filesystem::path ready_file;
+  bool plain = false, quiet = false, trace = false;
+};
+/// What one process or pod runs: a role or set of roles.
+int serve(const ServeOptions& options);
+
+struct StatusOptions {
+  std::string address;
+  std::filesystem::path pki;
+  std::string name = "observer";
+  bool insecure = false, json = false;
+  double seconds = 5;  // deadline
+};
+int status(const StatusOptions& options);
 
 struct EvalOptions {
   std::filesystem::path model;

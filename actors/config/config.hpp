@@ -3,6 +3,7 @@
 // is documented once, in schema.cpp, from which `troupe check` prints the resolved file.
 #include "actors/task/task.hpp"
 #include "gpu/training/policy_update.hpp"
+#include "messages/wire/limits.hpp"
 
 #include <cstdint>
 #include <filesystem>
@@ -92,6 +93,17 @@ struct MetricsConfig {    // [metrics]
   std::string address = "127.0.0.1";
 };
 
+/// Where the roles of other processes meet, and what a link may cost. The same in every process of a run.
+struct NetworkConfig {                       // [network]
+  std::string director = "127.0.0.1:7420";   // host:port that the others dial
+  std::string listen;                        // host:port that the director's process binds; empty: as director
+  std::filesystem::path pki;                 // ca.pem, crl.pem, NAME.pem, NAME.key
+  bool insecure = false;                     // plain TCP, loopback only
+  double lease_seconds = 1;                  // a generator's link may be away that long
+  double join_deadline_seconds = 300, away_deadline_seconds = 600, drain_seconds = 20;
+  wire::LinkLimits limits{.silence_seconds = 2, .heartbeat_seconds = 0.5};
+};
+
 /// One [[stage]] table; keys that do not belong to the stage's kind are errors.
 struct StageConfig {
   std::string kind;          // pretrain | sft | rl | eval
@@ -126,6 +138,7 @@ struct Config {
   DirectorConfig director;
   EvaluationConfig evaluation;
   MetricsConfig metrics;
+  NetworkConfig network;
   std::vector<StageConfig> stages;
 };
 
@@ -158,5 +171,7 @@ std::string print_config(const Config& config);
 std::string config_json(const Config& config);
 /// 16 hex digits over the resolved values (not over names of files outside).
 std::string config_digest(const Config& config);
+/// The same over what every process of a run must agree on: not where things run, how many of them, or how fast.
+std::string shared_digest(const Config& config);
 
 }  // namespace troupe

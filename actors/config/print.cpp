@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -113,23 +114,37 @@ std::string config_json(const Config& config) {
   return sections_first.dump(2);
 }
 
-std::string config_digest(const Config& config) {
+namespace {
+
+std::string digest_of(const Config& config, const std::function<bool(const std::string&, const std::string&)>& counts) {
   std::string text;
-  for_each_value(config,
-                 [&](const Section& section, int index, const Key& key, const Value& value) {
-                   text += section.name + "." + std::to_string(index) + "." + key.name + " = ";
-                   // Where files lie differs from machine to machine; whether one is given does
-                   // not.
-                   const auto* path = is_path(key) ? std::get_if<std::string>(&value) : nullptr;
-                   text += (path == nullptr                                      ? to_toml(value)
-                            : path->empty() || key.rule.path == PathKind::output ? ""
-                                                                                 : "given") +
-                           "\n";
-                 });
+  for_each_value(config, [&](const Section& section, int index, const Key& key, const Value& value) {
+    if (!counts(section.name, key.name)) return;
+    text += section.name + "." + std::to_string(index) + "." + key.name + " = ";
+    // Where files lie differs from machine to machine; whether one is given does not.
+    const auto* path = is_path(key) ? std::get_if<std::string>(&value) : nullptr;
+    const bool here = path == nullptr;
+    text += (here ? to_toml(value) : path->empty() || key.rule.path == PathKind::output ? "" : "given") + "\n";
+  });
   char hex[17];
-  std::snprintf(hex, sizeof hex, "%016llx",
-                static_cast<unsigned long long>(XXH3_64bits(text.data(), text.size())));
+  std::snprintf(hex, sizeof hex, "%016llx", static_cast<unsigned long long>(XXH3_64bits(text.data(), text.size())));
   return hex;
+}
+
+}  // namespace
+
+std::string config_digest(const Config& config) {
+  return digest_of(config, [](const std::string&, const std::string&) { return true; });
+}
+
+std::string shared_digest(const Config& config) {
+  return digest_of(config, [](const std::string& section, const std::string& key) {
+    if (section == "network" || section == "metrics" || section == "director") return false;
+    if (section == "run") return key == "seed";
+    if (section == "generator" || section == "learner" || section == "verifier")
+      return key != "count" && key != "slots" && key != "threads" && key != "engine";
+    return true;
+  });
 }
 
 }  // namespace troupe

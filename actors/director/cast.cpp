@@ -1,7 +1,8 @@
 #include "actors/director/cast.hpp"
 
 #include "actors/errors.hpp"
-#include "gpu/model/manifest.hpp"
+#include "actors/link/generator_stand_in.hpp"
+#include "actors/link/verifier_stand_in.hpp"
 
 #include <algorithm>
 #include <caf/send.hpp>
@@ -11,8 +12,10 @@
 namespace troupe {
 namespace {
 
-std::chrono::nanoseconds seconds(double value) {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(value));
+/// Never the same twice: leases differ from stay to stay and from run to run.
+std::uint64_t cast_id(std::uint64_t lease, std::size_t stage) {
+  constexpr std::uint64_t kStages = 4096;  // in a run
+  return lease * kStages + stage;
 }
 
 LedgerConfig ledger_config(const Config& config, std::size_t stage, PolicyVersion first_version) {
@@ -29,11 +32,6 @@ LedgerConfig ledger_config(const Config& config, std::size_t stage, PolicyVersio
 }
 
 }  // namespace
-
-Deadlines Cast::deadlines() const {
-  return {std::chrono::duration_cast<caf::actor_clock::duration_type>(
-      seconds(plan_.config->director.request_deadline_seconds))};
-}
 
 Cast::Cast(caf::blocking_actor* self, const RunPlan& plan, std::size_t stage,
            PolicyVersion first_version)
@@ -59,60 +57,76 @@ Cast::Cast(caf::blocking_actor* self, const RunPlan& plan, std::size_t stage,
   }
 }
 
-GeneratorPlan Cast::generator_plan(const Part& part) const {
-  const Config& config = *plan_.config;
-  const gpu::DecoderConfig& decoder = plan_.materials->decoder;
-  const auto capacity =
-      static_cast<std::int32_t>(plan_.materials->longest_prompt) + config.generator.max_new_tokens;
-  GeneratorPlan plan;
-  plan.name = part.name;
-  plan.incarnation = part.incarnation;
-  plan.prepare_thread = [set = plan_.backends.set_threads, threads = config.generator.threads] {
-    set(threads);
-  };
-  plan.engine = [make = plan_.backends.engine, decoder, slots = config.generator.slots, capacity] {
-    return make(decoder, slots, capacity);
-  };
-  plan.elements = gpu::manifest_of(decoder).elements;
-  plan.sampling = sampling_params(config, *plan_.materials);
-  plan.seed = config.run.seed +
-              (static_cast<std::uint64_t>(stage_) << 32);  // tickets count anew in each stage
-  plan.cache_after_swap = config.generator.cache_after_swap == "recompute"
-                              ? gpu::CacheAfterSwap::recompute
-                              : gpu::CacheAfterSwap::keep;
-  plan.group_size = static_cast<std::uint32_t>(config.replay_buffer.group_size);
-  const std::int32_t share =
-      (config.replay_buffer.batch + config.generator.count - 1) / config.generator.count;
-  plan.tickets_at_once = static_cast<std::uint32_t>(
-      std::max(share, config.generator.slots / config.replay_buffer.group_size));
-  plan.outbox_limit = static_cast<std::size_t>(config.replay_buffer.batch) *
-                      static_cast<std::size_t>(config.replay_buffer.group_size) * 2;
-  plan.deadlines = deadlines();
-  plan.telemetry = plan_.telemetry;
-  return plan;
+void Cast::introduce(const std::string& name, const Generator& actor) {
+  generators_[name] = actor;
+  for (const auto& [other, verifier] : verifiers_) caf::anon_send(verifier, join_atom::value, name, actor);
 }
 
-Generator Cast::cast_generator(const Part& part) {
-  const Generator actor =
-      self_->spawn<caf::detached>(generator, generator_plan(part), buffer_, broadcaster_);
+void Cast::introduce(const std::string& name, const Verifier& actor) {
+  verifiers_[name] = actor;
+  for (const auto& [other, generator] : generators_) caf::anon_send(actor, join_atom::value, other, generator);
+}
+
+void Cast::cast_generator(const Part& part) {
+  GeneratorPlan plan = generator_plan(*plan_.config, *plan_.materials, plan_.backends, *plan_.telemetry, stage_,
+                                      part.name, part.incarnation);
+  const Generator actor = self_->spawn<caf::detached>(generator, std::move(plan), buffer_, broadcaster_);
   self_->monitor(actor);
   generator_parts_[actor.address()] = part;
-  generators_[part.name] = actor;
-  for (const auto& [name, verifier] : verifiers_)
-    caf::anon_send(verifier, join_atom::value, part.name, actor);
-  return actor;
+  introduce(part.name, actor);
 }
 
-Verifier Cast::cast_verifier(const Part& part) {
+void Cast::cast_verifier(const Part& part) {
   const Verifier actor = self_->spawn<caf::detached>(
-      verifier, VerifierPlan{part.name, plan_.materials->rules, 64, deadlines(), plan_.telemetry},
-      buffer_);
+      verifier, verifier_plan(*plan_.config, *plan_.materials, *plan_.telemetry, part.name), buffer_);
   self_->monitor(actor);
   verifier_parts_[actor.address()] = part;
-  verifiers_[part.name] = actor;
-  for (const auto& [name, generator] : generators_)
-    caf::anon_send(actor, join_atom::value, name, generator);
-  return actor;
+  introduce(part.name, actor);
+}
+
+void Cast::enlist(const Enlistment& enlistment) {
+  const auto in_already = [&](const auto& parts) {
+    return std::any_of(parts.begin(), parts.end(), [&](const auto& entry) {
+      return entry.second.name == enlistment.name && entry.second.lease == enlistment.lease;
+    });
+  };
+  if (in_already(generator_parts_) || in_already(verifier_parts_)) return;
+  const Part part{enlistment.name, 0, enlistment.lease};
+  const CallSheet sheet{cast_id(enlistment.lease, stage_), static_cast<std::uint32_t>(stage_)};
+  if (enlistment.generator) {
+    GeneratorStandInPlan plan;
+    plan.name = enlistment.name;
+    plan.sheet = sheet;
+    plan.seat = enlistment.generator;
+    plan.rollouts_at_once = rollouts_per_message(*plan_.config, *plan_.materials);
+    plan.outbox_limit = static_cast<std::size_t>(plan_.config->replay_buffer.batch) *
+                        static_cast<std::size_t>(plan_.config->replay_buffer.group_size) * 2;
+    plan.deadlines = deadlines();
+    plan.telemetry = plan_.telemetry;
+    const caf::actor actor = self_->spawn(generator_stand_in, std::move(plan), buffer_, broadcaster_);
+    self_->monitor(actor);
+    generator_parts_[actor.address()] = part;
+    introduce(part.name, caf::actor_cast<Generator>(actor));
+  } else {
+    const caf::actor actor = self_->spawn(
+        verifier_stand_in, VerifierStandInPlan{part.name, sheet, enlistment.verifier, plan_.telemetry}, buffer_);
+    self_->monitor(actor);
+    verifier_parts_[actor.address()] = part;
+    introduce(part.name, caf::actor_cast<Verifier>(actor));
+  }
+}
+
+/// A role of another process is gone. It comes back by itself, if it can.
+void Cast::lose(std::map<caf::actor_addr, Part>& parts, const caf::down_msg& message) {
+  const auto found = parts.find(message.source);
+  const std::string name = found->second.name;
+  parts.erase(found);
+  const bool left = message.reason == caf::exit_reason::normal;
+  plan_.telemetry->event(left ? "left" : "lost", name + (left ? " has left" : ": " + describe(message.reason)));
+  totals_complete_ = false;
+  const auto address = [&](const auto& actor) { return actor.address() == message.source; };
+  if (const auto g = generators_.find(name); g != generators_.end() && address(g->second)) generators_.erase(g);
+  if (const auto v = verifiers_.find(name); v != verifiers_.end() && address(v->second)) verifiers_.erase(v);
 }
 
 std::string Cast::replace(std::map<caf::actor_addr, Part>& parts, const caf::down_msg& message,
@@ -132,6 +146,12 @@ std::string Cast::replace(std::map<caf::actor_addr, Part>& parts, const caf::dow
 }
 
 std::string Cast::down(const caf::down_msg& message) {
+  for (auto* parts : {&generator_parts_, &verifier_parts_}) {
+    const auto found = parts->find(message.source);
+    if (found == parts->end() || found->second.lease == 0) continue;
+    lose(*parts, message);
+    return {};
+  }
   if (generator_parts_.contains(message.source))
     return replace(generator_parts_, message, [this](const Part& part) { cast_generator(part); });
   if (verifier_parts_.contains(message.source))

@@ -2,7 +2,9 @@
 // The actors of one rl stage, and who takes whose place.
 #include "actors/broadcaster/broadcaster.hpp"
 #include "actors/director/director.hpp"
+#include "actors/director/role_plans.hpp"
 #include "actors/generator/generator.hpp"
+#include "actors/link/office.hpp"
 #include "actors/replay_buffer/replay_buffer.hpp"
 #include "actors/verifier/verifier.hpp"
 
@@ -19,6 +21,8 @@ class Cast {
  public:
   Cast(caf::blocking_actor* self, const RunPlan& plan, std::size_t stage,
        PolicyVersion first_version);
+  /// Takes in a role of another process, now or at any time while the stage is on. Whoever is in already is left alone.
+  void enlist(const Enlistment& enlistment);
 
   ~Cast();  // whoever is left goes
   Cast(const Cast&) = delete;
@@ -33,18 +37,24 @@ class Cast {
   LedgerRecord dismiss(const std::string& reason);
   const GeneratorTotals& totals() const { return totals_; }
   bool totals_complete() const { return totals_complete_; }  // no generator died or failed to say
+  bool is_generator(const std::string& name) const { return generators_.contains(name); }
+  bool has_generators() const { return !generator_parts_.empty(); }
+  bool has_verifiers() const { return !verifier_parts_.empty(); }
   std::vector<std::string> names() const;
 
  private:
   struct Part {
     std::string name;
     std::uint32_t incarnation = 0;
+    std::uint64_t lease = 0;  // of a role in another process, which comes back by itself; 0: it is in this one
   };
-  Generator cast_generator(const Part& part);
-  Verifier cast_verifier(const Part& part);
-  GeneratorPlan generator_plan(const Part& part) const;
+  void cast_generator(const Part& part);
+  void cast_verifier(const Part& part);
+  void introduce(const std::string& name, const Generator& actor);
+  void introduce(const std::string& name, const Verifier& actor);
   void send_home();
-  Deadlines deadlines() const;
+  Deadlines deadlines() const { return deadlines_of(*plan_.config); }
+  void lose(std::map<caf::actor_addr, Part>& parts, const caf::down_msg& message);
   std::string replace(std::map<caf::actor_addr, Part>& parts, const caf::down_msg& message,
                       const std::function<void(const Part&)>& recast);
 

@@ -11,6 +11,7 @@
 #include <caf/event_based_actor.hpp>
 #include <caf/send.hpp>
 #include <exception>
+#include <map>
 #include <optional>
 #include <prometheus/histogram.h>
 #include <utility>
@@ -28,7 +29,7 @@ class Direction {
 
  private:
   const Config& config() const { return *plan_.config; }
-  Deadlines deadlines() const;
+  Deadlines deadlines() const { return deadlines_of(*plan_.config); }
   void spawn_learner();
   void spawn_evaluator();
   void run_stage(std::size_t index);
@@ -36,7 +37,8 @@ class Direction {
   void run_rollouts(std::size_t index, StageRecord& record);
   LearnerOutcome wait_for_learner(Cast* cast);
   void wait(Cast* cast);
-  void check_stall();
+  void check_stall(const Cast* cast);
+  void check_company(const Cast& cast);
   void stop();
   void down(const caf::down_msg& message, Cast* cast);
   void ask_evaluator(const Weights& weights, std::int32_t prompts, std::int32_t update);
@@ -57,13 +59,10 @@ class Direction {
   bool base_saved_ = false;
   std::optional<LearnerOutcome> ended_;
   std::optional<EvaluationResult> evaluated_;
+  std::map<std::string, Enlistment> enlisted_;  // of other processes, by name
+  double complete_at_ = 0;  // seconds since the start: when there last were a generator and a verifier
   std::shared_ptr<std::atomic<bool>> stop_evaluation_ = std::make_shared<std::atomic<bool>>(false);
 };
-
-Deadlines Direction::deadlines() const {
-  return {std::chrono::duration_cast<caf::actor_clock::duration_type>(
-      std::chrono::duration<double>(config().director.request_deadline_seconds))};
-}
 
 void Direction::fail(const std::string& why) {
   if (!failure_.empty()) return;
@@ -118,6 +117,7 @@ void Direction::run() {
       Weights(0, gpu::weights_digest(initial.get(), manifest.elements), initial, manifest.elements);
   spawn_learner();
   spawn_evaluator();
+  if (plan_.office != nullptr) plan_.office->attend(caf::actor_cast<caf::actor>(self_));
   try {
     for (std::size_t i = 0; i < config().stages.size() && failure_.empty() && !interrupted_; ++i)
       run_stage(i);
@@ -223,6 +223,8 @@ void Direction::run_rollouts(std::size_t index, StageRecord& record) {
   }
   if (!failure_.empty() || interrupted_) return;
   Cast cast(self_, plan_, index, newest_.version());
+  for (const auto& [name, enlistment] : enlisted_) cast.enlist(enlistment);
+  complete_at_ = plan_.telemetry->seconds_since_start();
   std::vector<std::string> names = cast.names();
   names.push_back("learner");
   for (const std::string& name : names) plan_.telemetry->activity(name).mark();
@@ -244,8 +246,10 @@ void Direction::run_rollouts(std::size_t index, StageRecord& record) {
   begin_learner(std::move(learner_plan));
   const LearnerOutcome outcome = wait_for_learner(&cast);
   record.wall_seconds = plan_.telemetry->seconds_since_start() - begin;
-  add_times(record, names);
+  names = cast.names();
+  names.push_back("learner");
   record.ledger = cast.dismiss("stage_over");
+  add_times(record, names);
   plan_.telemetry->record(record.ledger);
   record.updates = outcome.updates;
   record.refused_updates = outcome.refused_updates;
@@ -253,7 +257,7 @@ void Direction::run_rollouts(std::size_t index, StageRecord& record) {
   record.log_prob_gap_max = outcome.gap.max;
   double generator_busy = 0;
   for (const auto& [name, time] : record.actors)
-    if (name.starts_with("generator-")) generator_busy += time.busy_seconds;
+    if (cast.is_generator(name)) generator_busy += time.busy_seconds;
   const double learner_busy = record.actors["learner"].busy_seconds;
   if (generator_busy > 0)
     record.generator_tokens_per_second =
@@ -324,7 +328,20 @@ void Direction::evaluate_during(std::int32_t update, const Weights& weights) {
   ask_evaluator(weights, config().evaluation.prompts_during, update);
 }
 
-void Direction::check_stall() {
+/// A stage cannot go on without a generator and a verifier; those of other processes are waited for.
+void Direction::check_company(const Cast& cast) {
+  const double now = plan_.telemetry->seconds_since_start();
+  if (cast.has_generators() && cast.has_verifiers()) complete_at_ = now;
+  const double alone = now - complete_at_;
+  if (alone < config().network.join_deadline_seconds) return;
+  fail(std::string("no ") + (cast.has_generators() ? "verifier" : "generator") + " has joined for " +
+       std::to_string(static_cast<int>(alone)) + " s (network.join-deadline-seconds)");
+}
+
+void Direction::check_stall(const Cast* cast) {
+  if (cast != nullptr && plan_.office != nullptr && (!cast->has_generators() || !cast->has_verifiers()))
+    return check_company(*cast);
+  if (cast != nullptr) complete_at_ = plan_.telemetry->seconds_since_start();
   const double stalled = plan_.telemetry->seconds_since_progress();
   if (stalled < config().director.stall_deadline_seconds || !failure_.empty()) return;
   fail("nothing has moved for " + std::to_string(static_cast<int>(stalled)) +
@@ -365,9 +382,13 @@ void Direction::wait(Cast* cast) {
         else
           fail("the evaluation failed: " + error);
       },
+      [&](enlisted_atom, const Enlistment& enlistment) {
+        enlisted_[enlistment.name] = enlistment;
+        if (cast != nullptr) cast->enlist(enlistment);
+      },
       [&](stop_atom) { stop(); }, [&](const caf::down_msg& message) { down(message, cast); },
       caf::after(std::chrono::milliseconds(500)) >> [] {});
-  check_stall();
+  check_stall(cast);
 }
 
 /// Until the learner's stage has ended. After a failure elsewhere the learner is asked to stop, and

@@ -1,11 +1,11 @@
 #pragma once
 // Casts the roles, runs the stages, watches and restarts.
 #include "actors/config/config.hpp"
+#include "actors/director/backends.hpp"
 #include "actors/director/materials.hpp"
 #include "actors/interfaces.hpp"
 #include "actors/telemetry/telemetry.hpp"
-#include "gpu/sampling/engine.hpp"
-#include "gpu/training/training_engine.hpp"
+#include "gpu/model/decoder_config.hpp"
 
 #include <caf/blocking_actor.hpp>
 #include <cstdint>
@@ -16,16 +16,7 @@
 
 namespace troupe {
 
-/// Which implementations compute; main chooses, tests bring their own.
-struct Backends {
-  std::function<std::unique_ptr<gpu::Engine>(const gpu::DecoderConfig&, std::int32_t slots,
-                                             std::int32_t capacity)>
-      engine;
-  std::function<std::unique_ptr<gpu::TrainingEngine>(
-      const gpu::DecoderConfig&, const gpu::SamplingView&, std::int64_t tokens_per_micro_batch)>
-      training_engine;
-  std::function<void(std::int32_t)> set_threads;  // compute threads of the calling thread
-};
+class Office;
 
 struct RunOutcome {
   std::string failure;  // empty: all stages done, or stopped when asked
@@ -40,6 +31,7 @@ struct RunPlan {
   Telemetry* telemetry = nullptr;
   std::filesystem::path run_directory;
   RunOutcome* outcome = nullptr;  // written before the director ends
+  Office* office = nullptr;       // where other processes join; null: everything is in this one
   /// Called with each cast of an rl stage; tests kill some of it.
   std::function<void(const std::vector<Generator>&, const std::vector<Verifier>&)> on_cast;
 };

@@ -81,7 +81,7 @@ void GeneratorState::take_weights(const Weights& weights) {
 }
 
 void GeneratorState::ask_for_tickets() {
-  if (asked_for_tickets_ || stopping_ || !has_weights_ || outbox_.size() >= plan_.outbox_limit)
+  if (asked_for_tickets_ || stopping_ || !has_weights_ || lending_.size() >= plan_.outbox_limit)
     return;
   const std::size_t busy = batch_->live() + batch_->waiting();
   const auto slots = static_cast<std::size_t>(engine_->slots());
@@ -163,52 +163,34 @@ void GeneratorState::deliver(const std::vector<gpu::Completion>& completions) {
     if (completion.versions.size() > 1) resumed.Increment();
     (completion.reason == gpu::FinishReason::length ? truncated : stopped).Increment();
     notices.push_back(Assignments::finished(*rollout));
-    outbox_.put(std::move(*rollout));
+    lending_.put(std::move(*rollout));
   }
   self_->send(buffer_, notice_atom::value, std::move(notices));
-  serve_verifiers();
+  lending_.serve();
 }
 
-caf::result<Rollouts> GeneratorState::take(std::uint32_t count, const RolloutIds& acknowledged) {
-  outbox_.acknowledge(acknowledged);
-  const auto verifier = caf::actor_cast<caf::actor_addr>(self_->current_sender());
-  // A verifier has one request open: an older one has timed out, and what it was answered with
-  // never arrived.
-  verifiers_.forget_if([&](const RolloutWish& wish) { return wish.verifier == verifier; });
-  outbox_.give_back(verifier);
-  if (monitored_.insert(verifier).second) self_->monitor(verifier);
-  auto promise = self_->make_response_promise<Rollouts>();
-  verifiers_.add(promise, {count, verifier}, self_->clock().now());
-  serve_verifiers();
+caf::typed_response_promise<Rollouts> GeneratorState::take(std::uint32_t count,
+                                                           const RolloutIds& acknowledged) {
+  auto promise = lending_.take(self_, count, acknowledged);
+  if (stopping_) lending_.answer_impatient(self_->clock().now(), {});  // nothing will come any more
   ask_for_tickets();  // acknowledged rollouts make room
   return promise;
 }
 
-void GeneratorState::serve_verifiers() {
-  while (!verifiers_.empty() && outbox_.ready() > 0) {
-    auto& entry = verifiers_.front();
-    entry.promise.deliver(outbox_.take(entry.wish.count, entry.wish.verifier));
-    verifiers_.pop_front();
-  }
-}
-
 void GeneratorState::verifier_down(const caf::actor_addr& verifier) {
-  monitored_.erase(verifier);
-  verifiers_.forget_if([&](const RolloutWish& wish) { return wish.verifier == verifier; });
-  const std::size_t back = outbox_.give_back(verifier);
+  const std::size_t back = lending_.lose(verifier);
   if (back > 0)
     plan_.telemetry->event("verifier_lost",
                            plan_.name + " lends " + std::to_string(back) + " rollouts again");
-  serve_verifiers();
 }
 
 void GeneratorState::check() {
-  verifiers_.answer_impatient(self_->clock().now(), plan_.deadlines.patience());
+  lending_.answer_impatient(self_->clock().now(), plan_.deadlines.patience());
   Metrics& metrics = plan_.telemetry->metrics();
   metrics.gauge("troupe_actor_mailbox_depth", plan_.name)
       .Set(static_cast<double>(self_->mailbox().size()));
   metrics.gauge("troupe_actor_credits_available", plan_.name)
-      .Set(static_cast<double>(plan_.outbox_limit) - static_cast<double>(outbox_.size()));
+      .Set(static_cast<double>(plan_.outbox_limit) - static_cast<double>(lending_.size()));
   self_->delayed_send(self_, plan_.deadlines.check_interval(), check_atom::value);
 }
 
@@ -224,6 +206,7 @@ GeneratorTotals GeneratorState::stop() {
     self_->send(buffer_, notice_atom::value, std::move(notices));
   }
   activity_->enter("stopped", false);
+  lending_.answer_impatient(self_->clock().now(), {});
   return {batch_->sampled_tokens(), batch_->prompt_tokens(), rollouts_};
 }
 

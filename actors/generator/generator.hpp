@@ -1,10 +1,9 @@
 #pragma once
 // The generator's actor: a shell around continuous batching, assignments and the outbox.
 #include "actors/generator/assignments.hpp"
-#include "actors/generator/outbox.hpp"
+#include "actors/generator/lending.hpp"
 #include "actors/interfaces.hpp"
 #include "actors/telemetry/telemetry.hpp"
-#include "actors/waiting_line.hpp"
 #include "gpu/sampling/continuous_batch.hpp"
 
 #include <caf/stateful_actor.hpp>
@@ -46,7 +45,7 @@ class GeneratorState {
 
   void begin(Self self, GeneratorPlan plan, ReplayBuffer buffer, Broadcaster broadcaster);
   void step();
-  caf::result<Rollouts> take(std::uint32_t count, const RolloutIds& acknowledged);
+  caf::typed_response_promise<Rollouts> take(std::uint32_t count, const RolloutIds& acknowledged);
   GeneratorTotals stop();
   void check();
   void verifier_down(const caf::actor_addr& verifier);
@@ -58,7 +57,6 @@ class GeneratorState {
   void take_tickets(const Tickets& tickets);
   void deliver(const std::vector<gpu::Completion>& completions);
   void observe_first_tokens(std::size_t joined);
-  void serve_verifiers();
   void schedule_step();
   void show_waiting();
   void end_if_lost(const caf::error& error, const char* whom);
@@ -70,13 +68,7 @@ class GeneratorState {
   std::unique_ptr<gpu::Engine> engine_;
   std::unique_ptr<gpu::ContinuousBatch> batch_;
   std::optional<Assignments> assignments_;
-  Outbox<caf::actor_addr> outbox_;
-  struct RolloutWish {
-    std::uint32_t count;
-    caf::actor_addr verifier;
-  };
-  WaitingLine<Rollouts, RolloutWish> verifiers_;
-  std::set<caf::actor_addr> monitored_;
+  Lending lending_;
   bool asked_for_tickets_ = false, step_scheduled_ = false, stopping_ = false, has_weights_ = false;
   std::deque<Clock::time_point> submitted_;  // of the requests that wait in batch_
   int mismatches_ = 0;

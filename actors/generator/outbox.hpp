@@ -6,6 +6,7 @@
 #include <deque>
 #include <map>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 namespace troupe {
@@ -15,7 +16,10 @@ namespace troupe {
 template <class Borrower>
 class Outbox {
  public:
-  void put(Rollout rollout) { ready_.push_back(std::move(rollout)); }
+  void put(Rollout rollout) {
+    held_.insert(delivery_id(rollout.read()));
+    ready_.push_back(std::move(rollout));
+  }
 
   /// Up to `count` rollouts, oldest first, lent to `borrower`.
   Rollouts take(std::size_t count, const Borrower& borrower) {
@@ -24,13 +28,19 @@ class Outbox {
       Rollout rollout = std::move(ready_.front());
       ready_.pop_front();
       taken.push_back(rollout);
-      const std::uint64_t id = rollout.read().getId();
+      const std::uint64_t id = delivery_id(rollout.read());
       lent_.insert_or_assign(id, Loan{borrower, std::move(rollout)});
     }
     return taken;
   }
-  void acknowledge(const RolloutIds& ids) {
-    for (const std::uint64_t id : ids) lent_.erase(id);
+  /// Forgets what `borrower` has brought to the replay buffer; what it was not lent stays.
+  void acknowledge(const RolloutIds& ids, const Borrower& borrower) {
+    for (const std::uint64_t id : ids) {
+      const auto loan = lent_.find(id);
+      if (loan == lent_.end() || loan->second.borrower != borrower) continue;
+      lent_.erase(loan);
+      held_.erase(id);
+    }
   }
   /// Returns how many rollouts became ready again.
   std::size_t give_back(const Borrower& borrower) {
@@ -46,6 +56,8 @@ class Outbox {
     }
     return count;
   }
+  /// Ready or lent.
+  bool holds(std::uint64_t delivery) const { return held_.contains(delivery); }
   std::size_t ready() const { return ready_.size(); }
   std::size_t size() const { return ready_.size() + lent_.size(); }
 
@@ -55,7 +67,8 @@ class Outbox {
     Rollout rollout;
   };
   std::deque<Rollout> ready_;
-  std::map<std::uint64_t, Loan> lent_;
+  std::map<std::uint64_t, Loan> lent_;      // by delivery id
+  std::unordered_set<std::uint64_t> held_;  // ready or lent
 };
 
 }  // namespace troupe

@@ -138,7 +138,7 @@ ReplayBuffer::behavior_type replay_buffer(ReplayBuffer::stateful_pointer<ReplayB
         RolloutIds acknowledged;
         const std::uint64_t before = state.ledger.record().duplicate_rollouts;
         for (const GradedRollout& graded : rollouts) {
-          acknowledged.push_back(graded.rollout.read().getId());
+          acknowledged.push_back(delivery_id(graded.rollout.read()));
           state.ledger.append(graded);
         }
         state.appended->Increment(static_cast<double>(rollouts.size()));

@@ -3,6 +3,8 @@
 
 #include <mutex>
 
+#include <optional>
+
 namespace troupe {
 
 struct ActivityLog::State {
@@ -10,13 +12,14 @@ struct ActivityLog::State {
   Clock::time_point start;
   mutable std::mutex mutex;
   ActivitySpans spans;
+  std::optional<ActorTime> reported;  // of an actor in another process, since the mark
 
   /// Read under the lock: times must not go back.
   double now() const { return std::chrono::duration<double>(Clock::now() - start).count(); }
 };
 
 ActivityLog::ActivityLog(std::string actor, Clock::time_point start, std::size_t max_spans)
-    : state_(new State{std::move(actor), start, {}, ActivitySpans(max_spans)}) {}
+    : state_(new State{std::move(actor), start, {}, ActivitySpans(max_spans), {}}) {}
 
 ActivityLog::~ActivityLog() = default;
 
@@ -42,11 +45,17 @@ ActorTime ActivityLog::totals(double since) const {
 void ActivityLog::mark() {
   const std::lock_guard lock(state_->mutex);
   state_->spans.set_mark(state_->now());
+  state_->reported.reset();
 }
 
 ActorTime ActivityLog::totals_since_mark() const {
   const std::lock_guard lock(state_->mutex);
-  return state_->spans.totals_since_mark(state_->now());
+  return state_->reported ? *state_->reported : state_->spans.totals_since_mark(state_->now());
+}
+
+void ActivityLog::report(const ActorTime& since_mark) {
+  const std::lock_guard lock(state_->mutex);
+  state_->reported = since_mark;
 }
 
 }  // namespace troupe

@@ -418,6 +418,20 @@ std::string Telemetry::who_does_what() const {
   return text;
 }
 
+RunOverview Telemetry::overview() const {
+  const std::lock_guard lock(state_->mutex);
+  RunOverview overview;
+  overview.seconds = state_->now();
+  for (const StageLog& stage : state_->run.stages)
+    if (!stage.rollout_updates.empty()) overview.version = stage.rollout_updates.back().version + 1;
+  if (state_->run.stages.empty()) return overview;
+  const StageLog& stage = state_->run.stages.back();
+  overview.stage = stage.name;
+  overview.update = stage.updates_done();
+  overview.updates = stage.updates;
+  return overview;
+}
+
 void Telemetry::progress(const std::string& actor) {
   const std::lock_guard lock(state_->mutex);
   auto found = state_->progress.find(actor);

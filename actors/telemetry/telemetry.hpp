@@ -42,6 +42,8 @@ class ActivityLog {
   /// Remembers the totals so that totals_since_mark() counts from here (a stage begins).
   void mark();
   ActorTime totals_since_mark() const;
+  /// What the process of an actor elsewhere says of the time since the mark; its spans are not known here.
+  void report(const ActorTime& since_mark);
 
  private:
   struct State;
@@ -59,6 +61,14 @@ struct TelemetryOptions {
   int metrics_port = 0;  // 0: no server
   std::string run_name, config_json, config_digest, model_description;
   std::string build_description;  // version, compiler, LibTorch
+};
+
+/// Where a run is.
+struct RunOverview {
+  std::string stage;  // name; empty: none has begun
+  std::int32_t update = 0, updates = 0;
+  std::uint64_t version = 0;  // newest published policy version
+  double seconds = 0;         // since the run's start
 };
 
 /// Safe from any thread.
@@ -96,6 +106,7 @@ class Telemetry {
   /// "learner: wait for batch; generator-0: decode": what every actor is at, for the message of a
   /// stalled run.
   std::string who_does_what() const;
+  RunOverview overview() const;
 
   /// Writes summary.json and report.html (trace.json with --trace) from all that was recorded;
   /// atomic; may be called again. A file that cannot be written is reported as an event.

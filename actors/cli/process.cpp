@@ -1,0 +1,86 @@
+#include "actors/cli/process.hpp"
+
+#include "actors/cli/commands.hpp"
+#include "gpu/model/manifest.hpp"
+
+#include <algorithm>
+#include <caf/atom.hpp>
+#include <chrono>
+#include <cstdlib>
+#include <iostream>
+#include <stdexcept>
+#include <system_error>
+#include <thread>
+#include <unistd.h>
+
+namespace troupe {
+
+namespace fs = std::filesystem;
+
+std::optional<Config> checked_config(const fs::path& file, const std::vector<std::string>& overrides) {
+  ConfigResult loaded = load_config(file, overrides);
+  for (const ConfigProblem& warning : loaded.warnings) std::cerr << "warning: " << render(warning) << "\n";
+  for (const ConfigProblem& problem : loaded.problems) std::cerr << render(problem) << "\n";
+  if (!loaded.problems.empty()) return std::nullopt;
+  return std::move(loaded.config);
+}
+
+fs::path new_run_directory(const RunConfig& run) {
+  std::error_code error;
+  fs::create_directories(run.out, error);
+  if (error) throw std::runtime_error(run.out.string() + ": cannot be made (run.out): " + error.message());
+  for (int i = 1;; ++i) {
+    const fs::path directory = run.out / (i == 1 ? run.name : run.name + "-" + std::to_string(i));
+    if (fs::create_directory(directory, error)) return directory;
+    if (error) throw std::runtime_error(directory.string() + ": cannot be made: " + error.message());
+  }
+}
+
+void share_out_threads(Config& config, std::int32_t generators, bool learner) {
+  if (config.run.threads == 0)
+    config.run.threads = std::max(1, static_cast<std::int32_t>(std::thread::hardware_concurrency()));
+  const std::int32_t share = std::max(1, config.run.threads / std::max(1, generators + (learner ? 1 : 0)));
+  if (config.generator.threads == 0) config.generator.threads = share;
+  if (config.learner.threads == 0) config.learner.threads = share;
+}
+
+TelemetryOptions telemetry_options(const Config& config, const fs::path& directory, const gpu::DecoderConfig& decoder) {
+  TelemetryOptions telemetry;
+  telemetry.run_directory = directory;
+  telemetry.colour = std::getenv("NO_COLOR") == nullptr;
+  telemetry.metrics_address = config.metrics.address;
+  telemetry.metrics_port = config.metrics.port;
+  telemetry.run_name = directory.filename().string();
+  telemetry.config_json = config_json(config);
+  telemetry.config_digest = config_digest(config);
+  telemetry.model_description = gpu::architecture(decoder) + ", " +
+                                std::to_string(gpu::manifest_of(decoder).elements) + " parameters";
+  telemetry.build_description = build_description();
+  return telemetry;
+}
+
+SystemConfig::SystemConfig() {
+  set("scheduler.max-threads", 2u);
+  set("scheduler.max-throughput", 100u);
+  set("scheduler.policy", caf::atom("sharing"));
+}
+
+std::optional<wire::TlsFiles> tls_files(const NetworkConfig& network, const std::string& name) {
+  if (network.insecure) return std::nullopt;
+  if (network.pki.empty())
+    throw std::runtime_error(
+        "network.pki: there are no certificates; make some (troupe pki init DIR) and name the folder, or set "
+        "network.insecure on a loopback address");
+  const auto file = [&](const std::string& leaf) { return (network.pki / leaf).string(); };
+  return wire::TlsFiles{file("ca.pem"), file(name + ".pem"), file(name + ".key"), file("crl.pem")};
+}
+
+void end_process_after(double seconds) {
+  std::thread([seconds] {
+    std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
+    std::cerr << "troupe: an actor does not end; ending without it\n";
+    _exit(exit_failed);
+  }).detach();
+}
+
+}  // namespace troupe

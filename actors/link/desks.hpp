@@ -1,0 +1,67 @@
+#pragma once
+// Capabilities that forward into actors: what peers may call. They live on the loop.
+#include "actors/interfaces.hpp"
+#include "actors/link/bridge.hpp"
+#include "messages/wire/roles.capnp.h"
+
+#include <string>
+
+namespace troupe {
+
+/// In whose name a desk asks, and how long an answer may take.
+struct DeskTerms {
+  caf::actor porter;  // a stand-in, or a site's own actor; handles errands
+  caf::actor_clock::duration_type deadline;
+  std::uint32_t rollouts_at_once = 64;  // per message, so that it fits a frame
+};
+
+/// Tickets of a generator, through its stand-in.
+class TicketDesk final : public wire::TicketSource::Server {
+ public:
+  explicit TicketDesk(DeskTerms terms) : terms_(std::move(terms)) {}
+  kj::Promise<void> grant(GrantContext context) override;
+  kj::Promise<void> notice(NoticeContext context) override;
+
+ private:
+  DeskTerms terms_;
+};
+
+/// Published weights, in buckets of 1 MiB that are sent from where they lie.
+class WeightDesk final : public wire::WeightSource::Server {
+ public:
+  WeightDesk(DeskTerms terms, Broadcaster broadcaster, std::string who)
+      : terms_(std::move(terms)), broadcaster_(std::move(broadcaster)), who_(std::move(who)) {}
+  kj::Promise<void> next(NextContext context) override;
+
+ private:
+  DeskTerms terms_;
+  Broadcaster broadcaster_;
+  std::string who_;
+};
+
+/// Rollouts of one generator, for one verifier.
+class RolloutDesk final : public wire::RolloutSource::Server {
+ public:
+  RolloutDesk(DeskTerms terms, Generator generator) : terms_(std::move(terms)), generator_(std::move(generator)) {}
+  kj::Promise<void> take(TakeContext context) override;
+
+ private:
+  DeskTerms terms_;
+  Generator generator_;
+};
+
+/// Where a verifier's verdicts go.
+class VerdictDesk final : public wire::VerdictSink::Server {
+ public:
+  VerdictDesk(DeskTerms terms, ReplayBuffer buffer) : terms_(std::move(terms)), buffer_(std::move(buffer)) {}
+  kj::Promise<void> append(AppendContext context) override;
+
+ private:
+  DeskTerms terms_;
+  ReplayBuffer buffer_;
+};
+
+/// Writes all of `weights` into `sink`: begin, buckets, commit. Keeps the values alive until the sink has answered.
+kj::Promise<void> send_weights(const Weights& weights, wire::WeightSink::Client sink);
+
+}  // namespace troupe

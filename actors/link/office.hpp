@@ -1,0 +1,62 @@
+#pragma once
+// The door of the director's process: generators and verifiers of other processes join here, observers look in.
+#include "actors/link/roster.hpp"
+#include "actors/link/seats.hpp"
+#include "actors/telemetry/telemetry.hpp"
+#include "messages/wire/gate.hpp"
+#include "messages/wire/limits.hpp"
+#include "messages/wire/tls.hpp"
+
+#include <caf/actor.hpp>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace troupe {
+
+/// A role in another process, offered to whoever casts. One of the two is there.
+struct Enlistment {
+  std::string name;
+  std::uint64_t lease = 0;  // of this stay; the same stay may be announced twice
+  std::shared_ptr<GeneratorSeat> generator;
+  std::shared_ptr<VerifierSeat> verifier;
+};
+
+using enlisted_atom = caf::atom_constant<caf::atom("enlisted")>;
+
+struct OfficePlan {
+  std::string listen;                  // "host:port"; port 0 takes a free one
+  std::optional<wire::TlsFiles> tls;   // none: plain TCP, loopback only
+  wire::LinkLimits limits;
+  wire::GateTerms terms;
+  double lease_seconds = 1;            // a generator's link may be away that long before its seat is given up
+  std::uint32_t rollouts_at_once = 64; // per message
+  Deadlines deadlines;
+  Telemetry* telemetry = nullptr;
+};
+
+/// Safe from any thread. Owns the loop's thread. Outlives the actors that hold seats; seats outlive it (calls then answer
+/// link_lost).
+class Office {
+ public:
+  /// Errors: throws kj::Exception naming address, file and remedy.
+  explicit Office(OfficePlan plan);
+  ~Office();
+
+  /// The bound address, "host:port".
+  const std::string& address() const;
+  /// From now on `director` hears `enlisted, Enlistment` of everyone who is or comes in.
+  void attend(const caf::actor& director);
+  /// Tells every process that the run is over, and waits until they were told, at most two seconds.
+  void dismiss(const std::string& reason);
+
+ private:
+  struct Link;
+  std::shared_ptr<Link> link_;
+  friend class LinkedSeat;
+};
+
+}  // namespace troupe
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Enlistment)

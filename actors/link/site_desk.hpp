@@ -1,0 +1,83 @@
+#pragma once
+// The part of a site that lives on the loop: the link to the director's process and what the process is cast for.
+#include "actors/link/desks.hpp"
+#include "actors/link/site.hpp"
+#include "actors/link/ways.hpp"
+#include "messages/wire/kj_thread.hpp"
+#include "messages/wire/remote.hpp"
+
+#include <kj/async.h>
+#include <map>
+#include <memory>
+#include <string>
+
+namespace troupe {
+
+/// Lives on the loop. What it calls back is given at its making; it never blocks.
+class SiteDesk final : private kj::TaskSet::ErrorHandler {
+ public:
+  using Finish = std::function<void(SiteEnd)>;
+  /// Posts work to this desk from any thread.
+  using Post = std::function<void(std::function<void(SiteDesk&)>)>;
+
+  SiteDesk(wire::Loop& loop, const SitePlan& plan, Post post, Finish finish);
+  ~SiteDesk() noexcept(false);
+
+  // What the director's process calls (GeneratorSite and VerifierSite in roles.capnp).
+  kj::Promise<void> begin_generator(const CallSheet& sheet, wire::TicketSource::Client tickets,
+                                    wire::WeightSource::Client weights);
+  kj::Promise<Rollouts> take(std::uint32_t count, const RolloutIds& acknowledged);
+  kj::Promise<SiteTotals> end_generator();
+  void begin_verifier(const CallSheet& sheet, wire::VerdictSink::Client verdicts);
+  void join(const std::string& generator, wire::RolloutSource::Client source);
+  void end_verifier();
+  void dismiss(const std::string& reason);
+  void leave(double seconds);
+
+  // What proxies send, through their ways.
+  kj::Promise<Tickets> grant(std::uint64_t sequence, std::uint32_t count);
+  kj::Promise<void> notice(const RolloutNotices& notices);
+  kj::Promise<Weights> next_weights(std::uint64_t at_least);
+  kj::Promise<RolloutIds> append(const GradedRollouts& graded);
+  kj::Promise<Rollouts> take_from(std::uint64_t source, std::uint32_t count, const RolloutIds& acknowledged);
+
+  template <class T>
+  kj::Promise<T> in_time(kj::Promise<T> promise) {
+    return timer_.timeoutAfter(wire::duration(plan_.limits.call_seconds), kj::mv(promise));
+  }
+  void keep(kj::Promise<void> task) { tasks_.add(kj::mv(task)); }
+
+ private:
+  void joined(capnp::Capability::Client role);
+  void left(const std::string& why);
+  bool refused(const wire::JoinRefused& refusal);
+  kj::Promise<void> report();
+  kj::Promise<void> watch_absence(std::uint64_t absence);
+  void stop_casting(const char* why);
+  void finish(SiteEnd::Kind kind, const std::string& text);
+  void taskFailed(kj::Exception&& exception) override;
+
+  const SitePlan plan_;
+  wire::Loop loop_;
+  kj::Timer& timer_;
+  Post post_;
+  Finish finish_;
+  caf::actor porter_;  // asks local actors on the loop's behalf
+  std::optional<wire::TlsContext> tls_;
+  std::uint64_t absences_ = 0;  // counts the times the link was lost; even the first is one
+  bool away_ = true, ended_ = false;
+
+  std::optional<CallSheet> sheet_;  // what the process is cast for
+  caf::actor generator_, verifier_, buffer_, broadcaster_;
+  kj::Maybe<wire::TicketSource::Client> tickets_;
+  kj::Maybe<wire::WeightSource::Client> weights_;
+  kj::Maybe<wire::VerdictSink::Client> verdicts_;
+  std::map<std::uint64_t, wire::RolloutSource::Client> sources_;
+  std::map<std::uint64_t, caf::actor> source_actors_;
+  std::uint64_t last_source_ = 0;
+  std::uint64_t reported_tokens_ = 0;
+  kj::Maybe<kj::Own<wire::Remote>> remote_;
+  kj::TaskSet tasks_{*this};
+};
+
+}  // namespace troupe
