@@ -28,6 +28,10 @@ bool is_loopback(const std::string& host);
 /// (`getPort`). Errors: throws kj::Exception naming the address and the remedy.
 kj::Own<kj::ConnectionReceiver> listen(kj::Network& network, const std::string& address);
 
+/// "host:port" of the other end, or of a port; "local" where there is none (a pipe, a unix socket).
+std::string peer_address(kj::AsyncIoStream& stream);
+std::string bound_address(kj::ConnectionReceiver& port);
+
 /// Asks the kernel to notice a vanished host even while nothing is sent, and not to delay small
 /// writes. Does nothing to what is no socket.
 void harden(kj::AsyncIoStream& socket, double silence_seconds);

@@ -48,8 +48,9 @@ kj::Exception refusal_exception(Refusal refusal, const std::string& text) {
 kj::Maybe<Refusal> refusal_of(const kj::Exception& exception) {
   if (exception.getType() == kj::Exception::Type::OVERLOADED) return Refusal::timeout;
   const std::string text = exception.getDescription().cStr();
-  if (text.rfind(kMark, 0) != 0) return nullptr;
-  const auto rest = text.substr(std::string(kMark).size());
+  const auto mark = text.find(kMark);  // a session puts its own words before it
+  if (mark == std::string::npos) return nullptr;
+  const auto rest = text.substr(mark + std::string(kMark).size());
   const auto word = rest.substr(0, rest.find(':'));
   for (const auto& [value, name] : kWords)
     if (word == name) return value;

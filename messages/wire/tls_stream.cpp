@@ -10,7 +10,6 @@
 #include <array>
 #include <cstring>
 #include <kj/debug.h>
-#include <kj/vector.h>
 #include <utility>
 
 namespace troupe::wire {
@@ -57,7 +56,7 @@ std::string list_of(const std::vector<std::string>& words) {
 struct TlsStream::Ciphertext {
   kj::Array<kj::byte> in = kj::heapArray<kj::byte>(kHandshakeRead);
   std::size_t begin = 0, end = 0;  // in[begin, end) is not read yet
-  kj::Vector<kj::byte> out, sending;
+  std::vector<kj::byte> out, sending;
 
   static int read(BIO* bio, char* to, int most) {
     auto& self = *static_cast<Ciphertext*>(BIO_get_data(bio));
@@ -76,7 +75,7 @@ struct TlsStream::Ciphertext {
     auto& self = *static_cast<Ciphertext*>(BIO_get_data(bio));
     BIO_clear_retry_flags(bio);
     const auto* bytes = reinterpret_cast<const kj::byte*>(from);
-    self.out.addAll(bytes, bytes + size);
+    self.out.insert(self.out.end(), bytes, bytes + size);
     return size;
   }
 
@@ -213,7 +212,7 @@ kj::Promise<void> TlsStream::flush() {
   if (out.empty()) return kj::READY_NOW;
   std::swap(out, sending);  // reading may append to `out` while `sending` is on its way
   out.clear();
-  return inner_->write(sending.begin(), sending.size()).then([this] { cipher_->sending.clear(); });
+  return inner_->write(sending.data(), sending.size()).then([this] { cipher_->sending.clear(); });
 }
 
 kj::Promise<void> TlsStream::write(const void* buffer, std::size_t size) {

@@ -12,8 +12,8 @@
 #include <kj/async.h>
 #include <kj/common.h>
 #include <kj/timer.h>
-#include <kj/vector.h>
 #include <string>
+#include <vector>
 
 namespace troupe::wire {
 
@@ -57,7 +57,7 @@ class WatchedStream final : public capnp::MessageStream {
 
   WatchedStream(kj::AsyncIoStream& stream, kj::Timer& timer, const LinkLimits& limits);
 
-  /// Tells how much waits to be sent: beyond the limits, reading stops. Must outlive this.
+  /// Tells how much waits to be sent: beyond the limits, reading stops. Used while this is read.
   void watch(capnp::TwoPartyVatNetwork& network) { network_ = network; }
 
   /// Resolves with the first reason to end. Call once.
@@ -84,20 +84,28 @@ class WatchedStream final : public capnp::MessageStream {
   using Incoming = kj::Maybe<capnp::MessageReaderAndFds>;
   using Segments = kj::ArrayPtr<const kj::ArrayPtr<const capnp::word>>;
 
-  kj::Promise<Incoming> next_frame(capnp::ReaderOptions options);
+  // Reading: frames come out of input_ where they fit, and straight into their own memory
+  // otherwise.
+  kj::Promise<Incoming> read(capnp::ReaderOptions options);
   kj::Promise<Incoming> fill(capnp::ReaderOptions options);
-  kj::Promise<Incoming> finish(kj::Own<Frame> frame, std::size_t done);
+  kj::Promise<Incoming> finish(kj::Own<Frame> frame);
+  kj::Maybe<kj::Own<Frame>> begin_frame(capnp::ReaderOptions options);
   Incoming hand_over(kj::Own<Frame> frame);
   void count(capnp::MessageReader& frame);
+
+  // Writing: one writer at a time, so there is one who waits for room or for silence on the line.
+  void append(Segments segments, bool with_body);
+  kj::Promise<void> flush();
+  kj::Promise<void> idle();
+  kj::Promise<void> write_large(Segments segments);
+  void written();
+
+  // Watching.
   bool congested();
   kj::Promise<void> until_taken();
   kj::Promise<void> watch_clock();
+  void mark(Ending reason, const std::string& text);
   [[noreturn]] void refuse(Ending reason, const std::string& text);
-
-  void append(Segments segments);
-  kj::Promise<void> flush();
-  kj::Promise<void> write_large(Segments segments);
-  void written();
 
   kj::AsyncIoStream& stream_;
   kj::Timer& timer_;
@@ -107,20 +115,20 @@ class WatchedStream final : public capnp::MessageStream {
   Figures figures_;
   std::uint64_t open_calls_ = 0;
 
-  End end_;
-  bool over_ = false;
-  kj::PromiseFulfillerPair<End> ended_ = kj::newPromiseAndFulfiller<End>();
+  End end_;  // the first reason; none yet while end_.reason is 0
+  kj::PromiseFulfillerPair<End> over_ = kj::newPromiseAndFulfiller<End>();
 
-  kj::Array<kj::byte> input_;  // read ahead: input_[begin_, filled_) is not yet a frame
+  std::vector<kj::byte> input_;  // read ahead: [begin_, filled_) is not in a frame yet
   std::size_t begin_ = 0, filled_ = 0;
-  kj::Maybe<kj::TimePoint> waiting_since_;  // for the peer: its frame, or to take our answers
+  kj::Maybe<kj::TimePoint> waiting_since_;  // for the peer, who owes a frame or must take answers
   bool for_answers_ = false;
   kj::Maybe<kj::Own<kj::PromiseFulfiller<void>>> taken_;
 
-  kj::Vector<kj::byte> batch_, sending_;  // small frames not yet given to stream_; given to it
+  std::vector<kj::byte> batch_, sending_;  // small frames that wait for stream_; that it has
   bool flushing_ = false;
-  kj::Maybe<kj::Own<kj::PromiseFulfiller<void>>> room_;
-  kj::Canceler canceler_;
+  bool broken_ = false;                                    // stream_ takes no more
+  kj::Maybe<kj::Own<kj::PromiseFulfiller<void>>> writer_;  // waits for room, or for idle()
+  kj::Canceler reads_;
   kj::Promise<void> flush_ = nullptr;
   kj::Promise<void> clock_ = nullptr;
 };
