@@ -1,11 +1,9 @@
 #pragma once
 // The whole cast on one page: who answers what. A message that is not here does not exist.
 //
-//   replay buffer --tickets--> generator --rollouts--> verifier --graded--> replay buffer
-//   --batches--> learner
-//                                  ^ |
-//                                  +------------------ weights -- broadcaster <----------- new
-//                                  version --+
+//   replay  --tickets--> generator --rollouts--> verifier --graded--> replay --batches--> learner
+//   buffer                   ^                                        buffer                 |
+//                            +------ weights ------ broadcaster <------ new version ---------+
 //
 // Every edge is pulled: the consumer asks for n, the producer answers when it can, or with nothing
 // after a while so that no request outlives its deadline. Each actor monitors those it works for.
@@ -75,13 +73,17 @@ struct LearnerOutcome {
 };
 
 /// Holds the ledger, and finished rollouts until the learner takes a batch.
-///   grant  holder, count -> Tickets    answers once at least one ticket may be granted; empty:
-///   none yet, ask again notice RolloutNotices              what the sender finished or gave up
+///   grant  holder, count -> Tickets    answers once at least one ticket may be granted;
+///                                      empty: none yet, ask again
+///   notice RolloutNotices              what the sender finished or gave up
 ///   append GradedRollouts -> ids       stores them (each counted once) and acknowledges
 ///   take   TrainedReport -> BatchPtr   settles the batch before, answers when the next is ready.
-///   Errors: already_waiting ledger -> LedgerRecord close  reason -> LedgerRecord      the stage is
-///   over: drops what is left, answers who waits with nothing check                              to
-///   itself, periodically: deadlines
+///                                      Errors: already_waiting, stage_over
+///   settle TrainedReport               settles the batch before, asks for no other
+///   ledger -> LedgerRecord             the newest figures
+///   close  reason -> LedgerRecord      the stage is over: drops what is left, answers who waits
+///                                      with nothing
+///   check                              to itself, periodically: deadlines
 using ReplayBuffer = caf::typed_actor<
     caf::replies_to<grant_atom, std::string, std::uint32_t>::with<Tickets>,
     caf::reacts_to<notice_atom, RolloutNotices>,
@@ -91,11 +93,13 @@ using ReplayBuffer = caf::typed_actor<
     caf::replies_to<close_atom, std::string>::with<LedgerRecord>, caf::reacts_to<check_atom>>;
 
 /// Samples completions with continuous batching. Detached: a thread of its own.
-///   take   count, acknowledged ids -> Rollouts   for verifiers; keeps each rollout until
-///   acknowledged; empty: none yet stop   -> GeneratorTotals                    gives up what is
-///   unfinished, and says so to the ledger step                                         to itself:
-///   one decode step check                                        to itself: answers waiting
-///   verifiers before their deadline
+///   take   count, acknowledged ids -> Rollouts   for verifiers; keeps each rollout until it is
+///                                                acknowledged; empty: none yet, ask again
+///   stop   -> GeneratorTotals                    gives up what is unfinished, and says so to the
+///                                                ledger
+///   step                                         to itself: one decode step
+///   check                                        to itself: answers verifiers that wait, before
+///                                                their deadline
 using Generator =
     caf::typed_actor<caf::replies_to<take_atom, std::uint32_t, RolloutIds>::with<Rollouts>,
                      caf::replies_to<stop_atom>::with<GeneratorTotals>, caf::reacts_to<step_atom>,
@@ -106,9 +110,10 @@ using Generator =
 using Verifier = caf::typed_actor<caf::reacts_to<join_atom, std::string, Generator>>;
 
 /// Holds published versions.
-///   publish Weights                    Errors: version_not_newer
-///   take    name, held version + 1 -> Weights  the newest version if it is at least that; empty:
-///   none yet, ask again check                              to itself
+///   publish Weights                            Errors: version_not_newer
+///   take    name, held version + 1 -> Weights  the newest version if it is at least that;
+///                                              empty: none yet, ask again
+///   check                                      to itself: answers who has waited long
 using Broadcaster =
     caf::typed_actor<caf::reacts_to<publish_atom, Weights>,
                      caf::replies_to<take_atom, std::string, std::uint64_t>::with<Weights>,
@@ -123,16 +128,17 @@ using Learner = caf::typed_actor<caf::reacts_to<begin_atom, LearnerPlanPtr>,
                                  caf::reacts_to<stop_atom>, caf::reacts_to<step_atom>>;
 
 /// Measures published weights on held-out prompts. Detached.
+///   evaluate Weights, EvaluationPlanPtr -> EvaluationResultPtr
 using EvaluationPlanPtr = std::shared_ptr<const EvaluationPlan>;
 using EvaluationResultPtr = std::shared_ptr<const EvaluationResult>;
 using Evaluator = caf::typed_actor<
     caf::replies_to<evaluate_atom, Weights, EvaluationPlanPtr>::with<EvaluationResultPtr>>;
 
 /// Casts the roles, runs the stages, watches and restarts; never on the data path.
-///   updated update, Weights   the learner published these
-///   ended   LearnerOutcome    the learner's stage is over
+///   updated   update, Weights             the learner published these
+///   ended     LearnerOutcome              the learner's stage is over
 ///   evaluated EvaluationResultPtr, text   the evaluation asked for; null: it failed, and why
-///   stop                      somebody pressed Ctrl-C
+///   stop                                  somebody pressed Ctrl-C
 using Director = caf::typed_actor<
     caf::reacts_to<updated_atom, std::int32_t, Weights>, caf::reacts_to<ended_atom, LearnerOutcome>,
     caf::reacts_to<evaluated_atom, EvaluationResultPtr, std::string>, caf::reacts_to<stop_atom>>;

@@ -122,7 +122,9 @@ int main(int argc, char** argv) {
   std::vector<std::string> check_overrides;
   CLI::App* check_command = app.add_subcommand("check", "Check a config and print it in full");
   add_config_options(*check_command, check_config, check_overrides);
-  check_command->add_flag("--json", check_json, "Resolved config as JSON");
+  check_command->add_flag(
+      "--json", check_json,
+      "Resolved config as JSON, or the problems: [{file, line, column, key, message, remedy}]");
   check_command->footer(
       "example: troupe check deploy/config/r1-zero-addition.toml --set learner.clip-high=0.3");
   check_command->callback([&] { code = check(check_config, check_overrides, check_json); });

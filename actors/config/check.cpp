@@ -34,9 +34,13 @@ std::int64_t longest(const std::vector<std::int32_t>& digits) {
 
 class Checker {
  public:
-  Checker(const Config& config, const Record& record, std::vector<ConfigProblem>& problems,
-          std::vector<ConfigProblem>& warnings)
-      : config_(config), record_(record), problems_(problems), warnings_(warnings) {}
+  Checker(const Config& config, const Record& record, const DeviceProblem& device_problem,
+          std::vector<ConfigProblem>& problems, std::vector<ConfigProblem>& warnings)
+      : config_(config),
+        record_(record),
+        device_problem_(device_problem),
+        problems_(problems),
+        warnings_(warnings) {}
 
   void run() {
     names();
@@ -92,6 +96,9 @@ class Checker {
     if (device != "auto" && device != "cpu" && device != "cuda" && !numbered)
       problem({"run.device"}, to_toml(device) + " is not a device",
               "give \"auto\", \"cpu\" or \"cuda:N\" with the index of a GPU");
+    else if (device_problem_)
+      if (const std::string why = device_problem_(device); !why.empty())
+        warning({"run.device"}, "troupe train would not start on this machine: " + why, "");
     unsigned char address[sizeof(in6_addr)];
     const char* wanted = config_.metrics.address.c_str();
     if (inet_pton(AF_INET, wanted, address) != 1 && inet_pton(AF_INET6, wanted, address) != 1)
@@ -172,12 +179,6 @@ class Checker {
 
   void buffer() {
     const auto& b = config_.replay_buffer;
-    const auto keep = config_.broadcaster.keep_versions;
-    if (keep != 0 && keep < b.staleness_bound + 1)
-      problem({"broadcaster.keep-versions", "replay-buffer.staleness-bound"},
-              text(keep) + " versions are fewer than a staleness-bound of " +
-                  text(b.staleness_bound) + " needs",
-              "give at least " + text(b.staleness_bound + 1) + ", or 0 to have them counted");
     if (!has_rl()) return;
     if (b.group_size < 2)
       problem({"replay-buffer.group-size"},
@@ -305,6 +306,7 @@ class Checker {
 
   const Config& config_;
   const Record& record_;
+  const DeviceProblem& device_problem_;
   std::vector<ConfigProblem>&problems_, &warnings_;
 };
 
@@ -314,9 +316,9 @@ std::string stage_key(std::size_t index, const std::string& key) {
   return "stage." + std::to_string(index + 1) + "." + key;
 }
 
-void check(const Config& config, const Record& record, std::vector<ConfigProblem>& problems,
-           std::vector<ConfigProblem>& warnings) {
-  Checker(config, record, problems, warnings).run();
+void check(const Config& config, const Record& record, const DeviceProblem& device_problem,
+           std::vector<ConfigProblem>& problems, std::vector<ConfigProblem>& warnings) {
+  Checker(config, record, device_problem, problems, warnings).run();
 }
 
 }  // namespace troupe::config

@@ -30,8 +30,8 @@ struct Record {
 std::string stage_key(std::size_t index, const std::string& key);
 
 /// Appends what is wrong, and what is only unwise, with a config whose keys have been read. Looks
-/// at the disk for model.path.
-void check(const Config& config, const Record& record, std::vector<ConfigProblem>& problems,
-           std::vector<ConfigProblem>& warnings);
+/// at the disk for model.path. device_problem: as in load_config.
+void check(const Config& config, const Record& record, const DeviceProblem& device_problem,
+           std::vector<ConfigProblem>& problems, std::vector<ConfigProblem>& warnings);
 
 }  // namespace troupe::config

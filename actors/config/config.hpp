@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -58,6 +59,7 @@ struct ReplayBufferConfig {          // [replay-buffer]
   std::int32_t staleness_bound = 2;  // eta, in versions
   std::string order = "ticket";      // ticket | completion
   bool refill_zero_signal = false;   // DAPO's dynamic sampling
+  std::int32_t refill_limit = 10;    // batches' worth of groups replaced, per batch
   double group_deadline_seconds = 300;
 };
 
@@ -67,10 +69,6 @@ struct LearnerConfig {       // [learner]
   gpu::UpdateConfig update;  // advantage, clip-low, ..., beta1, ..., max-gradient-norm
   std::int32_t refused_updates_limit = 3;  // consecutive non-finite updates that end the run
   std::int32_t gap_rollouts = 8;           // per update; their log-prob gap is measured
-};
-
-struct BroadcasterConfig {         // [broadcaster]
-  std::int32_t keep_versions = 0;  // 0: staleness-bound + 2
 };
 
 struct DirectorConfig {                  // [director]
@@ -134,7 +132,6 @@ struct Config {
   VerifierConfig verifier;
   ReplayBufferConfig replay_buffer;
   LearnerConfig learner;
-  BroadcasterConfig broadcaster;
   DirectorConfig director;
   EvaluationConfig evaluation;
   MetricsConfig metrics;
@@ -153,16 +150,24 @@ struct ConfigResult {
   Config config;
   std::vector<ConfigProblem> problems, warnings;
 };
+/// Why a device of valid name cannot be used on this machine; empty: it can.
+using DeviceProblem = std::function<std::string(const std::string& device)>;
+
 /// Reads the file, applies `overrides` and checks everything; all problems are reported at once, in
 /// the order of the file. An override is "section.key=value" or "stage.NAME_OR_NUMBER.key=value"
 /// (numbers count from 1), its value as in TOML, bare words taken as strings. Relative input paths
 /// start at the folder of the config file, those of overrides at the current folder; both become
-/// absolute.
+/// absolute. An override of model.path takes the place of the shape that the file gives.
+/// device_problem: asked about run.device if given; its answer is a warning, as the config may be
+/// for another machine.
 ConfigResult load_config(const std::filesystem::path& file,
-                         const std::vector<std::string>& overrides);
+                         const std::vector<std::string>& overrides,
+                         const DeviceProblem& device_problem = {});
 
 /// "file:line:column: key: message; remedy", one line each.
 std::string render(const ConfigProblem& problem);
+/// A JSON array of objects with the fields of ConfigProblem, in the order given.
+std::string problems_json(const std::vector<ConfigProblem>& problems);
 
 /// The full resolved config as TOML, each key with its comment; load_config of it gives the same
 /// config.

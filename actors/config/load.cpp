@@ -54,12 +54,14 @@ class Loader {
     record_.file = {file.string(), 1, 1};
   }
 
-  void run(const std::vector<std::string>& overrides) {
+  void run(const std::vector<std::string>& overrides, const DeviceProblem& device_problem) {
     if (!read_file()) return;
+    const bool path_in_file = record_.set.count("model.path") != 0;
     for (const auto& text : overrides) override_key(text);
+    if (!path_in_file && !config().model.path.empty()) forget_shape();
     resolve();
     inapplicable_keys();
-    check(config(), record_, result_.problems, result_.warnings);
+    check(config(), record_, device_problem, result_.problems, result_.warnings);
     sort(result_.problems);
     sort(result_.warnings);
   }
@@ -257,6 +259,26 @@ class Loader {
     set(key, id, stage, at, *parsed.get("value"), {});
   }
 
+  /// An override of model.path stands for the shape that the file gives: what another override says
+  /// of the shape still contradicts it.
+  void forget_shape() {
+    std::vector<std::string> names;
+    for (const auto& key : find_section("model")->keys) {
+      const auto given = record_.set.find("model." + key.name);
+      if (key.needs != Needs::own_model || given == record_.set.end() || given->second.line == 0)
+        continue;
+      names.push_back(key.name);
+      record_.set.erase(given);
+    }
+    if (names.empty()) return;
+    const Place& at = record_.set.at("model.path");
+    result_.warnings.push_back({at.file, "model.path",
+                                "the model's shape comes from this folder; what the file says of "
+                                "it is not read: " +
+                                    joined(names),
+                                "", at.line, at.column});
+  }
+
   /// Fills in the defaults that follow from other keys.
   void resolve() {
     config().learner.update.objective.max_completion_tokens = config().generator.max_new_tokens;
@@ -297,9 +319,10 @@ class Loader {
 }  // namespace
 
 ConfigResult load_config(const std::filesystem::path& file,
-                         const std::vector<std::string>& overrides) {
+                         const std::vector<std::string>& overrides,
+                         const DeviceProblem& device_problem) {
   ConfigResult result;
-  Loader(file, result).run(overrides);
+  Loader(file, result).run(overrides, device_problem);
   return result;
 }
 

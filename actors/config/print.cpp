@@ -80,6 +80,19 @@ std::string render(const ConfigProblem& problem) {
   return problem.remedy.empty() ? text : text + "; " + problem.remedy;
 }
 
+std::string problems_json(const std::vector<ConfigProblem>& problems) {
+  auto list = nlohmann::ordered_json::array();
+  for (const ConfigProblem& problem : problems)
+    list.push_back({{"file", problem.file},
+                    {"line", problem.line},
+                    {"column", problem.column},
+                    {"key", problem.key},
+                    {"message", problem.message},
+                    {"remedy", problem.remedy}});
+  // File names need not be UTF-8.
+  return list.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
 std::string print_config(const Config& config) {
   std::string text;
   const Section* last_section = nullptr;

@@ -279,6 +279,9 @@ Section replay_buffer_section() {
           {"refill-zero-signal", &C::refill_zero_signal, any(), "",
            "Replace groups of equal reward by new ones until the batch is full (dynamic sampling, "
            "DAPO); false: drop them and train on the rest."},
+          {"refill-limit", &C::refill_limit, between(0, 1000000), "batches",
+           "refill-zero-signal: most groups replaced for one batch, in batches; then it is trained "
+           "as it is."},
           {"group-deadline-seconds", &C::group_deadline_seconds, positive(86400), "seconds",
            "A group that is not complete by then is dropped and counted."},
       });
@@ -339,16 +342,6 @@ Section learner_section() {
            "Rollouts per update whose log-probs are computed again to measure the gap to the "
            "generator; 0: not measured."},
       });
-}
-
-Section broadcaster_section() {
-  using C = BroadcasterConfig;
-  return section<C>("broadcaster", "Hands each version of the weights to the generators.",
-                    &Config::broadcaster,
-                    {
-                        {"keep-versions", &C::keep_versions, between(0, 1026), "versions",
-                         "Versions of the weights kept in memory; 0: staleness-bound + 2."},
-                    });
 }
 
 Section evaluation_section() {
@@ -522,9 +515,9 @@ const std::vector<std::string>& stage_kinds() {
 
 const std::vector<Section>& sections() {
   static const std::vector<Section> all = {
-      run_section(),         model_section(),      task_section(),          director_section(),
-      generator_section(),   verifier_section(),   replay_buffer_section(), learner_section(),
-      broadcaster_section(), evaluation_section(), metrics_section(), network_section(), stages_section()};
+      run_section(),        model_section(),    task_section(),          director_section(),
+      generator_section(),  verifier_section(), replay_buffer_section(), learner_section(),
+      evaluation_section(), metrics_section(),  network_section(), stages_section()};
   return all;
 }
 

@@ -27,6 +27,7 @@ LedgerConfig ledger_config(const Config& config, std::size_t stage, PolicyVersio
   ledger.updates = static_cast<std::uint32_t>(config.stages[stage].updates);
   ledger.completion_order = config.replay_buffer.order == "completion";
   ledger.refill_zero_signal = config.replay_buffer.refill_zero_signal;
+  ledger.refill_limit = static_cast<std::uint32_t>(config.replay_buffer.refill_limit);
   ledger.group_deadline_seconds = config.replay_buffer.group_deadline_seconds;
   return ledger;
 }

@@ -21,12 +21,12 @@ struct LedgerConfig {
   std::uint64_t staleness_bound = 2;  // eta: largest lag of a trained token, in versions
   PolicyVersion first_version = 0;    // of the stage
   std::uint32_t updates = 50;         // no ticket is granted for an update beyond these
-  bool completion_order =
-      false;  // batches take closed groups as they come; false: strictly by ticket
-  bool refill_zero_signal =
-      false;  // groups without signal make room for others (DAPO's dynamic sampling)
-  std::uint32_t refill_limit =
-      10;  // batches' worth of refills for one batch; then it is taken as it is
+  /// Batches take closed groups as they come; false: strictly by ticket.
+  bool completion_order = false;
+  /// Groups without signal make room for others (DAPO's dynamic sampling).
+  bool refill_zero_signal = false;
+  /// Batches' worth of refills for one batch; then it is taken as it is.
+  std::uint32_t refill_limit = 10;
   double group_deadline_seconds = 300;
   std::uint32_t attempt_limit = 4;  // issues of one ticket
 };
@@ -50,10 +50,10 @@ using RolloutNotices = std::vector<RolloutNotice>;
 ///
 /// Invariants, in rollouts and in tokens, after every call:
 ///   1. generated = trained + buffered + in flight + dropped. An attempt at a rollout is counted
-///   once, whatever arrives how often.
+///      once, whatever arrives how often.
 ///   2. A token in a batch of version v has v - version(token) <= staleness_bound.
 ///   3. A ticket's min_version is the version its batch is due at, less the bound: tokens sampled
-///   with it or newer hold 2.
+///      with it or newer hold 2.
 class Ledger {
  public:
   explicit Ledger(LedgerConfig config);

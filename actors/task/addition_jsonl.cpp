@@ -1,6 +1,6 @@
 #include "actors/task/addition_draws.hpp"
-#include "actors/task/atomic_file.hpp"
 #include "actors/task/task.hpp"
+#include "gpu/model/atomic_file.hpp"
 
 #include <stdexcept>
 
@@ -21,7 +21,7 @@ void write_addition_jsonl(const std::filesystem::path& file,
   check_digits(digits);
   if (count == 0) throw std::invalid_argument("addition data: count must be at least 1");
   if (file.has_parent_path()) std::filesystem::create_directories(file.parent_path());
-  AtomicFile out(file);
+  gpu::AtomicFile out(file);
   if (held_out_rows) {
     for (const auto& problem : addition_held_out(digits, count, seed)) out.write(row(problem));
   } else {

@@ -89,8 +89,8 @@ std::vector<TextDocument> addition_probe(std::int32_t digits, std::size_t count,
 /// Knows every prompt of the form "478+365=" with operands of one length.
 std::unique_ptr<AnswerKey> addition_answers();
 
-// --- JSONL files: {"prompt": "...", "answer": "...", "meta": {...}} and {"prompt": "...",
-// "response": "..."} ---
+// --- JSONL files: {"prompt": "...", "answer": "...", "meta": {...}}
+//               or {"prompt": "...", "response": "..."} ---
 
 struct DataRow {
   std::string prompt, answer, response;
@@ -142,11 +142,11 @@ struct RewardWeights {
   double accuracy = 1.0, format = 0.1;
 };
 
-/// Rule rewards of R1-Zero (arXiv:2501.12948, 2.2.2): format = the whole decoded response, <eos>
-/// included, matches
-/// ^<think>([^<]*)</think><answer>([^<]*)</answer><eos>$; accuracy = format and group 2 is the
-/// answer. An empty answer is never right. Pure; linear in the length. An unknown prompt gives
-/// unverifiable.
+/// Rule rewards of R1-Zero (arXiv:2501.12948, 2.2.2):
+///   format    the whole decoded response, <eos> included, matches
+///             ^<think>([^<]*)</think><answer>([^<]*)</answer><eos>$
+///   accuracy  format, and group 2 is the answer; an empty answer is never right
+/// Pure; linear in the length. An unknown prompt gives unverifiable.
 Grade grade(const AnswerKey& key, const RewardWeights& weights, const std::string& prompt_text,
             std::string_view response);
 

@@ -2,9 +2,9 @@
 // special tokens cut out before, and a decoder that puts nothing between pieces. WordLevel rather
 // than BPE without merges because it refuses an unknown character, as encode() does, where BPE
 // drops it.
-#include "actors/task/atomic_file.hpp"
 #include "actors/task/tokenizer.hpp"
 #include "actors/task/utf8.hpp"
+#include "gpu/model/atomic_file.hpp"
 
 #include <algorithm>
 #include <fstream>
@@ -93,9 +93,7 @@ Json tokenizer_config() {
 }
 
 void write_json(const std::filesystem::path& path, const Json& json) {
-  AtomicFile file(path);
-  file.write(json.dump(2) + '\n');
-  file.commit();
+  gpu::write_atomically(path, json.dump(2) + '\n');
 }
 
 // Troupe itself decides where <bos> goes, so a file may say so or nothing.

@@ -4,7 +4,7 @@
 #include "actors/telemetry/text.hpp"
 
 #include <nlohmann/json.hpp>
-#include <stdexcept>
+#include <utility>
 
 namespace troupe {
 
@@ -128,21 +128,6 @@ bool LineFile::write(const std::string& line) {
   file_ << line << '\n' << std::flush;
   if (file_.good() && file_.is_open()) return true;
   return std::exchange(lost_, true);
-}
-
-void write_atomically(const std::filesystem::path& path, const std::string& content) {
-  const auto part = std::filesystem::path(path).concat(".part");
-  {
-    std::ofstream file(part, std::ios::binary | std::ios::trunc);
-    file << content << std::flush;
-    if (!file.good()) {
-      std::error_code ignored;
-      std::filesystem::remove(part, ignored);
-      throw std::runtime_error("cannot write " + path.string() +
-                               ": free space on the disk or choose another folder");
-    }
-  }
-  std::filesystem::rename(part, path);
 }
 
 }  // namespace troupe

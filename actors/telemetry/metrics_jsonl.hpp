@@ -35,7 +35,4 @@ class LineFile {
   bool lost_ = false;
 };
 
-/// Writes beside the file, then renames. Errors: throws std::runtime_error naming the file.
-void write_atomically(const std::filesystem::path& path, const std::string& content);
-
 }  // namespace troupe

@@ -31,9 +31,8 @@ struct RolloutUpdateRecord {
   std::int32_t stage = 0, update = 0, updates = 0;
   std::uint64_t version = 0;       // trained at; the published one is version + 1
   double seconds_since_start = 0;  // of the run
-  double reward_mean = 0, pass_rate = 0, format_rate = 0,
-         response_tokens_mean =
-             0;             // over all rollouts of the batch, before zero-signal groups are dropped
+  /// Over all rollouts of the batch, before zero-signal groups are dropped.
+  double reward_mean = 0, pass_rate = 0, format_rate = 0, response_tokens_mean = 0;
   double signal_share = 0;  // groups with signal
   double objective = 0, entropy = 0, kl_behaviour = 0, kl_reference = 0;
   double clip_fraction_low = 0, clip_fraction_high = 0, clip_fraction_dual = 0;

@@ -28,11 +28,11 @@ struct StatusView {
   std::optional<double> seconds_left() const;
 };
 
-/// "rl 12/50 reward 0.912 pass 0.86 length 28.4 lag 1.2/2 gap 1.1e-06 gen 98k tok/s learn 81k tok/s
-/// idle gen 12% learn 31%"; figures that are not known are left out.
+/// "rl 12/50 reward 0.912 pass 0.86 length 28.4 lag 1.2/2 gap 1.1e-06 gen 98k tok/s
+///  learn 81k tok/s idle gen 12% learn 31%"; figures that are not known are left out.
 std::string plain_line(const StatusView& view);
-/// "rl evaluation at 10: sampled 0.860 greedy 0.970 format 0.990 length 29.8 (128 prompts in 0.4
-/// s)".
+/// "rl evaluation at 10: sampled 0.860 greedy 0.970 format 0.990 length 29.8
+///  (128 prompts in 0.4 s)".
 std::string plain_line(const EvaluationRecord& evaluation, const std::string& stage);
 
 /// The live block, each line at most `width` columns, with colours by ANSI codes or none.

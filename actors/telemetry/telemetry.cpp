@@ -11,6 +11,7 @@
 #include "actors/telemetry/summary.hpp"
 #include "actors/telemetry/text.hpp"
 #include "actors/telemetry/trace.hpp"
+#include "gpu/model/atomic_file.hpp"
 
 #include <condition_variable>
 #include <fmt/format.h>
@@ -221,7 +222,7 @@ void Telemetry::State::note(const std::string& kind, const std::string& text,
 void Telemetry::State::save(const char* file, const std::string& content) {
   std::string problem;
   try {
-    write_atomically(folder / file, content);
+    gpu::write_atomically(folder / file, content);
     return;
   } catch (const std::exception&
                error) {  // the last chance to save what a run was for must go on to the next file

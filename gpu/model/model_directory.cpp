@@ -1,7 +1,7 @@
 #include "gpu/model/model_directory.hpp"
 
 #include "gpu/error.hpp"
-#include "gpu/model/atomic_write.hpp"
+#include "gpu/model/atomic_file.hpp"
 #include "gpu/model/config_json.hpp"
 #include "gpu/model/json_file.hpp"
 
@@ -129,8 +129,7 @@ LoadedModel load_model(const fs::path& directory) {
 
 void save_model(const fs::path& directory, const DecoderConfig& config, const float* weights) {
   const auto write_json = [&](const char* name, const nlohmann::ordered_json& json) {
-    const std::string text = json.dump(2) + "\n";
-    atomic_write(directory / name, {std::as_bytes(std::span(text))});
+    write_atomically(directory / name, json.dump(2) + "\n");
   };
   validate(config);
   write_json("config.json", config_json(config));

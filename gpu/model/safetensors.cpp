@@ -1,7 +1,7 @@
 #include "gpu/model/safetensors.hpp"
 
 #include "gpu/error.hpp"
-#include "gpu/model/atomic_write.hpp"
+#include "gpu/model/atomic_file.hpp"
 #include "gpu/model/json_file.hpp"
 
 #include <algorithm>
@@ -223,8 +223,11 @@ void to_floats(const SafeTensor& tensor, float* to) {
 void write_safetensors(const fs::path& file, const Manifest& manifest, const float* weights) {
   const std::string header = header_of(manifest);
   const std::uint64_t length = header.size();
-  atomic_write(file, {std::as_bytes(std::span(&length, 1)), std::as_bytes(std::span(header)),
-                      std::as_bytes(std::span(weights, manifest.elements))});
+  AtomicFile out(file);
+  out.write(std::as_bytes(std::span(&length, 1)));
+  out.write(header);
+  out.write(std::as_bytes(std::span(weights, manifest.elements)));
+  out.commit();
 }
 
 }  // namespace troupe::gpu

@@ -8,9 +8,9 @@
 namespace troupe::gpu {
 
 struct SamplingParams {
-  float temperature =
-      1.0f;  // 0: argmax, the lowest token of equal logits; log-probs then at temperature 1
-  std::int32_t top_k = 0;  // 0: all
+  float temperature = 1.0f;  // 0: argmax, the lowest token of equal logits; log-probs then at
+                             // temperature 1
+  std::int32_t top_k = 0;    // 0: all
   float top_p = 1.0f;  // 1: all; the smallest set of most probable tokens whose mass reaches top_p
                        // of what top_k left; of equally probable tokens the lower one comes first
   std::int32_t max_new_tokens = 64;

@@ -60,8 +60,8 @@ struct UpdateConfig {
 /// Means over trained tokens unless said otherwise. Ratios are pi_new / pi_behaviour before the
 /// step.
 struct UpdateStats {
-  bool refused =
-      false;  // a non-finite value: that optimizer step and those after it were not applied
+  bool refused = false;  // a non-finite value: that optimizer step and those after it were not
+                         // applied
   std::string refused_reason;
   std::int32_t steps = 0;  // optimizer steps applied; 0 if the first minibatch was refused
   std::uint64_t trained_tokens = 0, trained_rollouts = 0, trained_groups = 0;

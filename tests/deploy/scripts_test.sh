@@ -55,6 +55,21 @@ test_the_test_script_fails_when_a_test_does() {
   expect_last_line '9 passed, 3 failed'
 }
 
+test_the_cases_of_whole_binaries_are_counted() {
+  stand_in ctest << 'TEXT'
+while [ "$1" != --output-junit ]; do shift; done
+mkdir -p "$(dirname "$2")"
+printf '<testsuite name=""\n\ttests="4"\n\tfailures="1"\n\tdisabled="0"\n\tskipped="0"\n\t>\n' > "$2"
+echo '<system-out>[doctest] test cases: 12 | 12 passed | 0 failed | 2 skipped' >> "$2"
+echo '<system-out>[doctest] test cases:  9 |  6 passed | 3 failed | 0 skipped' >> "$2"
+echo '<system-out>[doctest] test cases:  1 |  1 passed | 0 failed | 400 skipped' >> "$2"
+exit 8
+TEXT
+  observe "$tree/deploy/test.sh" --sanitize
+  expect_code 8
+  expect_last_line '20 passed, 3 failed, 2 skipped'
+}
+
 test_the_test_script_fails_when_no_test_ran() {
   ctest_reports 0 0 0 0
   observe "$tree/deploy/test.sh"

@@ -294,3 +294,43 @@ TEST_CASE("a problem is shown with its place and its remedy") {
         "a.toml:3:7: run.seed: is wrong; mend it");
   CHECK(render({"override 'x'", "", "is wrong", "", 0, 0}) == "override 'x': is wrong");
 }
+
+TEST_CASE("a device of valid name that is not there is a warning at its place") {
+  const Folder folder;
+  const auto file = folder.write("config.toml", "[run]\ndevice = \"cuda:7\"\n" + kStage);
+  const auto result = load_config(file, {}, [](const std::string& device) {
+    return device == "cuda:7" ? "no such GPU" : std::string();
+  });
+  CHECK(result.problems.empty());
+  REQUIRE(result.warnings.size() == 1);
+  CHECK(render(result.warnings[0]) ==
+        file.string() +
+            ":2:10: run.device: troupe train would not start on this machine: no such GPU");
+  CHECK(load_config(file, {"run.device=cpu"}, [](const std::string& device) {
+          return device == "cpu" ? std::string() : "no such GPU";
+        }).warnings.empty());
+}
+
+TEST_CASE("a device of invalid name is a problem and nobody looks for it") {
+  const Folder folder;
+  const auto result = load_config(folder.write("config.toml", "[run]\ndevice = \"gpu\"\n" + kStage),
+                                  {}, [](const std::string&) { return std::string("looked for"); });
+  REQUIRE(result.problems.size() == 1);
+  CHECK(result.problems[0].key == "run.device");
+  CHECK(result.warnings.empty());
+}
+
+TEST_CASE("problems as JSON hold all that is said in words") {
+  const std::vector<ConfigProblem> problems = {
+      {"a.toml", "run.seed", "is \"odd\"", "give another", 3, 8}, {"b\xff", "", "bad", ""}};
+  const auto json = nlohmann::json::parse(problems_json(problems));
+  REQUIRE(json.size() == 2);
+  CHECK(json[0] == nlohmann::json({{"file", "a.toml"},
+                                   {"line", 3},
+                                   {"column", 8},
+                                   {"key", "run.seed"},
+                                   {"message", "is \"odd\""},
+                                   {"remedy", "give another"}}));
+  CHECK(json[1]["line"] == 0);
+  CHECK(problems_json({}) == "[]");
+}

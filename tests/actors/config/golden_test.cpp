@@ -1,5 +1,6 @@
 // Each tests/golden/config/<case>.toml is a config with something wrong; <case>.txt holds exactly
-// what must be said about it. Lines that begin with "# override: " are given as overrides.
+// what must be said about it. Lines that begin with "# override: " are given as overrides, in which
+// FOLDER stands for that folder.
 #include "actors/config/config.hpp"
 
 #include <doctest/doctest.h>
@@ -26,18 +27,21 @@ std::string text_of(const std::filesystem::path& file) {
   return text.str();
 }
 
+void replace_all(std::string& text, const std::string& from, const std::string& to) {
+  for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
+    text.replace(at, from.size(), to);
+}
+
 std::vector<std::string> overrides_in(const std::string& text) {
   const std::string mark = "# override: ";
   std::vector<std::string> result;
   std::istringstream lines(text);
-  for (std::string line; std::getline(lines, line);)
-    if (line.rfind(mark, 0) == 0) result.push_back(line.substr(mark.size()));
+  for (std::string line; std::getline(lines, line);) {
+    if (line.rfind(mark, 0) != 0) continue;
+    replace_all(line, "FOLDER", kFolder.string());
+    result.push_back(line.substr(mark.size()));
+  }
   return result;
-}
-
-void replace_all(std::string& text, const std::string& from, const std::string& to) {
-  for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
-    text.replace(at, from.size(), to);
 }
 
 /// Everything said about a config, without the places of this machine.

@@ -70,15 +70,4 @@ TEST_CASE("a full disk is reported by the first lost line only") {
   CHECK(file.write("two"));
 }
 
-TEST_CASE("a file is replaced as a whole and its failure names it") {
-  const TemporaryFolder folder;
-  write_atomically(folder.path / "a", "old");
-  write_atomically(folder.path / "a", "new");
-  CHECK(folder.read("a") == "new");
-  CHECK_FALSE(std::filesystem::exists(folder.path / "a.part"));
-  const auto missing = folder.path / "missing" / "a";
-  CHECK_THROWS_WITH_AS(write_atomically(missing, "x"), doctest::Contains(missing.c_str()),
-                       std::runtime_error);
-}
-
 }  // namespace troupe
