@@ -79,7 +79,7 @@ int status(const StatusOptions& options) {
     kj::Own<wire::TlsContext> tls;
     wire::Dial dial = [&] {
       if (!files) return wire::insecure_dial(io.provider->getNetwork(), network.limits.silence_seconds);
-      tls = kj::heap<wire::TlsContext>(*files);
+      tls = kj::heap<wire::TlsContext>(*files, io.provider->getTimer());
       return wire::tls_dial(io.provider->getNetwork(), *tls, {"director"}, network.limits.silence_seconds);
     }();
     wire::Greeting greeting;

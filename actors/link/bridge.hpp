@@ -4,6 +4,7 @@
 #include "actors/errors.hpp"
 #include "messages/wire/kj_thread.hpp"
 
+#include <caf/actor_clock.hpp>
 #include <caf/allowed_unsafe_message_type.hpp>
 #include <caf/event_based_actor.hpp>
 #include <caf/expected.hpp>
@@ -71,7 +72,7 @@ kj::Promise<void> deliver(kj::Promise<T> promise, Answer<T> answer) {
 
 /// Asks an actor from the loop, in the name of `porter`. Dropping the promise drops the answer, not the work.
 template <class Out, class Handle, class... Values>
-kj::Promise<Out> ask(const caf::actor& porter, const Handle& target, caf::duration deadline, Values... values) {
+kj::Promise<Out> ask(const caf::actor& porter, const Handle& target, caf::actor_clock::duration_type deadline, Values... values) {
   auto paf = kj::newPromiseAndCrossThreadFulfiller<Out>();
   using Fulfiller = decltype(paf.fulfiller);
   auto done = std::make_shared<Fulfiller>(kj::mv(paf.fulfiller));  // shared: std::function copies

@@ -26,7 +26,9 @@ GradedRollouts read_graded(capnp::List<wire::GradedRollout>::Reader list) {
 }
 
 RolloutIds read_ids(capnp::List<std::uint64_t>::Reader list) {
-  return RolloutIds(list.begin(), list.end());
+  RolloutIds ids;
+  for (const std::uint64_t id : list) ids.push_back(id);
+  return ids;
 }
 
 RolloutNotices read_notices(capnp::List<wire::RolloutNotice>::Reader list) {

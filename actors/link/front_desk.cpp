@@ -44,7 +44,7 @@ FrontDesk::FrontDesk(wire::Loop& loop, const OfficePlan& plan, Announce announce
                                address + ": " + std::string(wire::to_string(refusal)) + ": " + text);
       }};
   if (plan_.tls) {
-    tls_.emplace(*plan_.tls);
+    tls_ = kj::heap<wire::TlsContext>(*plan_.tls, timer_);
     keeper_ = kj::heap<wire::Gatekeeper>(kj::mv(port), *tls_, timer_, plan_.limits, kj::mv(events));
   } else {
     keeper_ = kj::heap<wire::Gatekeeper>(wire::Gatekeeper::Insecure{}, kj::mv(port), timer_, plan_.limits,
@@ -257,7 +257,7 @@ void FrontDesk::dismiss(const std::string& reason, std::function<void()> told) {
     }
     all.add(one.catch_([](kj::Exception&&) {}));  // who is gone needs no word
   }
-  keep(kj::joinPromises(all.finish()).then(told));
+  keep(kj::joinPromises(all.finish()).then([told] { told(); }));
 }
 
 void FrontDesk::taskFailed(kj::Exception&& exception) {

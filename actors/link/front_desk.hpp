@@ -31,7 +31,7 @@ struct Seat {
   };
   std::optional<Casting> casting;
   std::optional<SiteReport> report;
-  kj::TimePoint joined;
+  kj::TimePoint joined = kj::origin<kj::TimePoint>();
 };
 
 /// Lives on the loop.
@@ -47,7 +47,7 @@ class FrontDesk final : private kj::TaskSet::ErrorHandler {
   /// Announces everyone who is enlisted.
   void announce_all();
   void dismiss(const std::string& reason, std::function<void()> told);
-  bool secure() const { return tls_.has_value(); }
+  bool secure() const { return plan_.tls.has_value(); }
   std::vector<std::pair<const Seat*, double>> seats() const;  // with seconds since they joined
 
   // What the posts of a session call.
@@ -84,7 +84,7 @@ class FrontDesk final : private kj::TaskSet::ErrorHandler {
   Roster roster_;
   std::map<std::string, std::unique_ptr<Seat>> seats_;      // by name
   std::map<std::uint64_t, std::string> names_;              // of joined peers, by session
-  std::optional<wire::TlsContext> tls_;
+  kj::Own<wire::TlsContext> tls_;  // null: plain
   unsigned port_number_ = 0;
   kj::TaskSet tasks_{*this};
   kj::Own<wire::Gatekeeper> keeper_;  // last: its callbacks use all above

@@ -133,12 +133,15 @@ caf::result<Rollouts> GeneratorStandInState::take(std::uint32_t count, const Rol
 }
 
 caf::result<GeneratorTotals> GeneratorStandInState::stop() {
+  stopping_ = true;
   auto promise = self_->make_response_promise<GeneratorTotals>();
   plan_.seat->end({self_, [this, promise](const caf::expected<SiteTotals>& totals) mutable {
-                     stopping_ = true;
-                     if (!totals) return promise.deliver(totals.error());
-                     plan_.telemetry->activity(plan_.name).report(totals->time);
-                     promise.deliver(totals->generated);
+                     if (totals) {
+                       plan_.telemetry->activity(plan_.name).report(totals->time);
+                       promise.deliver(totals->generated);
+                     } else {
+                       promise.deliver(totals.error());
+                     }
                    }});
   return promise;
 }

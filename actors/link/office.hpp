@@ -3,6 +3,7 @@
 #include "actors/link/roster.hpp"
 #include "actors/link/seats.hpp"
 #include "actors/telemetry/telemetry.hpp"
+#include "actors/waiting_line.hpp"
 #include "messages/wire/gate.hpp"
 #include "messages/wire/limits.hpp"
 #include "messages/wire/tls.hpp"

@@ -30,7 +30,7 @@ Site::Site(SitePlan plan) : state_(std::make_shared<State>()) {
         auto desk = kj::heap<SiteDesk>(
             on, plan, [state](std::function<void(SiteDesk&)> work) { state->post(std::move(work)); },
             [state](SiteEnd end) {
-              const std::lock_guard lock(state->mutex);
+              const std::lock_guard guard(state->mutex);
               state->end = std::move(end);
               state->changed.notify_all();
             });

@@ -4,6 +4,7 @@
 #include "actors/link/seats.hpp"
 #include "actors/link/site_report.hpp"
 #include "actors/telemetry/telemetry.hpp"
+#include "actors/waiting_line.hpp"
 #include "messages/wire/limits.hpp"
 #include "messages/wire/tls.hpp"
 

@@ -109,9 +109,10 @@ SiteDesk::SiteDesk(wire::Loop& loop, const SitePlan& plan, Post post, Finish fin
     });
     return {errand_handler(self)};
   });
-  wire::Dial dial = plan_.tls ? wire::tls_dial(loop.io.getNetwork(), tls_.emplace(*plan_.tls), {"director"},
-                                               plan_.limits.silence_seconds)
-                              : wire::insecure_dial(loop.io.getNetwork(), plan_.limits.silence_seconds);
+  if (plan_.tls) tls_ = kj::heap<wire::TlsContext>(*plan_.tls, timer_);
+  wire::Dial dial = plan_.tls
+                        ? wire::tls_dial(loop.io.getNetwork(), *tls_, {"director"}, plan_.limits.silence_seconds)
+                        : wire::insecure_dial(loop.io.getNetwork(), plan_.limits.silence_seconds);
   wire::Remote::Events events;
   events.joined = [this](wire::Welcome::Reader, capnp::Capability::Client role) { joined(kj::mv(role)); };
   events.left = [this](const std::string& why) { left(why); };
@@ -222,7 +223,7 @@ void SiteDesk::stop_casting(const char* why) {
 }
 
 kj::Promise<Rollouts> SiteDesk::take(std::uint32_t count, const RolloutIds& acknowledged) {
-  KJ_REQUIRE(generator_, "link_busy: nothing is cast here");
+  KJ_REQUIRE(generator_ != nullptr, "nothing is cast here");
   return ask<Rollouts>(porter_, caf::actor_cast<Generator>(generator_), plan_.deadlines.request, take_atom::value,
                        std::min(count, plan_.rollouts_at_once), acknowledged);
 }
@@ -251,7 +252,7 @@ void SiteDesk::begin_verifier(const CallSheet& sheet, wire::VerdictSink::Client 
 }
 
 void SiteDesk::join(const std::string& generator, wire::RolloutSource::Client source) {
-  KJ_REQUIRE(verifier_, "nothing is cast here");
+  KJ_REQUIRE(verifier_ != nullptr, "nothing is cast here");
   const std::uint64_t id = ++last_source_;
   sources_.emplace(id, kj::mv(source));
   const caf::actor proxy = plan_.system->spawn(rollout_proxy, std::make_shared<DeskRollouts>(post_, id));
@@ -280,7 +281,7 @@ void SiteDesk::leave(double seconds) {
                      })
                      .then([post](bool) mutable { return post.leaveRequest().send().ignoreResult(); });
   keep(timer_.timeoutAfter(wire::duration(seconds), kj::mv(stopped))
-           .then(gone, [gone, this](kj::Exception&& exception) {
+           .then([gone] { gone(); }, [gone, this](kj::Exception&& exception) {
              plan_.telemetry->event("link_error", kj::str("leaving: ", exception.getDescription()).cStr());
              gone();
            }));

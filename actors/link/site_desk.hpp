@@ -63,7 +63,7 @@ class SiteDesk final : private kj::TaskSet::ErrorHandler {
   Post post_;
   Finish finish_;
   caf::actor porter_;  // asks local actors on the loop's behalf
-  std::optional<wire::TlsContext> tls_;
+  kj::Own<wire::TlsContext> tls_;  // null: plain
   std::uint64_t absences_ = 0;  // counts the times the link was lost; even the first is one
   bool away_ = true, ended_ = false;
 
