@@ -1,8 +1,6 @@
 #include "messages/wire/tls.hpp"
 
-#include "messages/wire/network.hpp"
-#include "tests/support/link.hpp"
-#include "tests/support/test_pki.hpp"
+#include "tests/support/loopback.hpp"
 
 #include <doctest/doctest.h>
 
@@ -32,28 +30,8 @@ struct Outcome {
   std::string server, client, server_text, client_text;
 };
 
-/// A loop with real sockets on the loopback interface.
-struct Loopback {
-  support::QuietKj quiet;
-  kj::AsyncIoContext io = kj::setupAsyncIo();
-  kj::Timer& timer = io.provider->getTimer();
-  TestPki pki;
-  TlsFiles director = pki.issue({.uri = "troupe://director/main"});
-
-  std::pair<Stream, Stream> sockets() {
-    auto port = listen(io.provider->getNetwork(), "127.0.0.1:0");
-    auto accepted = port->accept();
-    auto address =
-        io.provider->getNetwork().parseAddress("127.0.0.1", port->getPort()).wait(io.waitScope);
-    auto dialled = address->connect().wait(io.waitScope);
-    return {accepted.wait(io.waitScope), kj::mv(dialled)};
-  }
-
-  template <class T>
-  T in_time(kj::Promise<T> promise) {
-    return timer.timeoutAfter(20 * kj::SECONDS, kj::mv(promise)).wait(io.waitScope);
-  }
-
+/// Lets two ends meet and says what each made of it.
+struct Meeting : support::Loopback {
   static std::pair<std::string, std::string> verdict(kj::Maybe<kj::Exception> problem) {
     KJ_IF_MAYBE (exception, problem) {
       const std::string text = exception->getDescription().cStr();
@@ -100,7 +78,7 @@ struct Loopback {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(Loopback, "two certificates of the run meet and know each other") {
+TEST_CASE_FIXTURE(Meeting, "two certificates of the run meet and know each other") {
   TlsContext server(director, timer), client(pki.issue(), timer);
   auto [ours, theirs] = sockets();
   auto accepted = server.accept(kj::mv(ours)).eagerlyEvaluate(nullptr);
@@ -113,7 +91,7 @@ TEST_CASE_FIXTURE(Loopback, "two certificates of the run meet and know each othe
   CHECK(client.self().name == "gen-0");
 }
 
-TEST_CASE_FIXTURE(Loopback, "host names and addresses are those in the certificate") {
+TEST_CASE_FIXTURE(Meeting, "host names and addresses are those in the certificate") {
   const auto named = pki.issue({.uri = "troupe://director/main", .hosts = "DNS:director.example"});
   CHECK(meet(named, pki.issue(), "director.example").client == "ok");
   CHECK(meet(director, pki.issue(), "127.0.0.1").client == "ok");
@@ -125,7 +103,7 @@ TEST_CASE_FIXTURE(Loopback, "host names and addresses are those in the certifica
   CHECK(meet(named, pki.issue(), "other.example").client == "wrong_host");
 }
 
-TEST_CASE_FIXTURE(Loopback, "a certificate of a foreign authority is refused on both sides") {
+TEST_CASE_FIXTURE(Meeting, "a certificate of a foreign authority is refused on both sides") {
   TestPki foreign("foreign");
   auto files = foreign.issue();
   files.ca = director.ca;  // it would trust the director
@@ -139,7 +117,7 @@ TEST_CASE_FIXTURE(Loopback, "a certificate of a foreign authority is refused on 
   CHECK(server.server == "foreign_ca");
 }
 
-TEST_CASE_FIXTURE(Loopback, "dates count on both sides") {
+TEST_CASE_FIXTURE(Meeting, "dates count on both sides") {
   const CertificateWish old{.begins_seconds = -3600, .ends_seconds = -60};
   const CertificateWish early{.begins_seconds = 3600, .ends_seconds = 7200};
   const auto expired = meet(director, pki.issue(old));
@@ -152,7 +130,7 @@ TEST_CASE_FIXTURE(Loopback, "dates count on both sides") {
   CHECK(meet(pki.issue(early), pki.issue()).client == "not_yet_valid");
 }
 
-TEST_CASE_FIXTURE(Loopback, "the wrong role is refused on both sides") {
+TEST_CASE_FIXTURE(Meeting, "the wrong role is refused on both sides") {
   const auto outcome = meet(director, pki.issue(), "127.0.0.1", {"learner", "verifier"});
   CHECK(outcome.server == "wrong_role");
   CHECK(outcome.server_text.find("generator gen-0") != std::string::npos);
@@ -164,7 +142,7 @@ TEST_CASE_FIXTURE(Loopback, "the wrong role is refused on both sides") {
   CHECK(meet(director, pki.issue(), "127.0.0.1", {"generator"}, {"director"}).client == "ok");
 }
 
-TEST_CASE_FIXTURE(Loopback, "a certificate without exactly one name of Troupe is refused") {
+TEST_CASE_FIXTURE(Meeting, "a certificate without exactly one name of Troupe is refused") {
   for (const auto* uri : {"https://example.org", "troupe://generator/a troupe://learner/b",
                           "troupe://owner/gen-0", "troupe://generator/", "troupe://generator",
                           "troupe://generator/a/b", "troupe:generator/a"}) {
@@ -176,7 +154,7 @@ TEST_CASE_FIXTURE(Loopback, "a certificate without exactly one name of Troupe is
   }
 }
 
-TEST_CASE_FIXTURE(Loopback, "the extended key usage counts on both sides") {
+TEST_CASE_FIXTURE(Meeting, "the extended key usage counts on both sides") {
   const auto only_server = pki.issue({.use = "serverAuth"});
   const auto outcome = meet(director, only_server);
   CHECK(outcome.server == "wrong_use");
@@ -185,7 +163,7 @@ TEST_CASE_FIXTURE(Loopback, "the extended key usage counts on both sides") {
   CHECK(meet(only_client, pki.issue()).client == "wrong_use");
 }
 
-TEST_CASE_FIXTURE(Loopback, "a revoked certificate is refused and an old list still counts") {
+TEST_CASE_FIXTURE(Meeting, "a revoked certificate is refused and an old list still counts") {
   const auto good = pki.issue(), bad = pki.issue();
   CHECK(meet(director, bad).server == "ok");
   pki.revoke({bad});
@@ -199,7 +177,7 @@ TEST_CASE_FIXTURE(Loopback, "a revoked certificate is refused and an old list st
   CHECK(meet(director, good).server == "ok");
 }
 
-TEST_CASE_FIXTURE(Loopback, "changed files are read before the next handshake") {
+TEST_CASE_FIXTURE(Meeting, "changed files are read before the next handshake") {
   const auto bad = pki.issue();
   TlsContext server(director, timer);
   TlsContext client(bad, timer);
@@ -219,7 +197,7 @@ TEST_CASE_FIXTURE(Loopback, "changed files are read before the next handshake") 
   CHECK(server.reload_problem().empty());
 }
 
-TEST_CASE_FIXTURE(Loopback, "bad files are named together with the remedy") {
+TEST_CASE_FIXTURE(Meeting, "bad files are named together with the remedy") {
   const auto good = pki.issue();
   const auto text_of = [&](TlsFiles files) {
     return problem_of([&] { TlsContext context(files, timer); });
@@ -254,7 +232,7 @@ SslContext bare_client(const TlsFiles* files, int version) {
 }
 
 /// What the server says to a bare client; the client talks from memory to memory.
-std::string served(Loopback& world, const TlsFiles* files, int version) {
+std::string served(Meeting& world, const TlsFiles* files, int version) {
   TlsContext server(world.director, world.timer);
   auto context = bare_client(files, version);
   std::unique_ptr<SSL, FreeSsl> ssl(SSL_new(context.get()));
@@ -275,12 +253,12 @@ std::string served(Loopback& world, const TlsFiles* files, int version) {
     if (got == 0) break;
     BIO_write(in, bytes.data(), static_cast<int>(got));
   }
-  return Loopback::verdict(kj::runCatchingExceptions([&] { world.in_time(kj::mv(answer)); })).first;
+  return Meeting::verdict(kj::runCatchingExceptions([&] { world.in_time(kj::mv(answer)); })).first;
 }
 
 }  // namespace
 
-TEST_CASE_FIXTURE(Loopback, "a client without a good name is told apart from one without papers") {
+TEST_CASE_FIXTURE(Meeting, "a client without a good name is told apart from one without papers") {
   const auto good = pki.issue();
   CHECK(served(*this, &good, TLS1_3_VERSION) == "ok");
   CHECK(served(*this, nullptr, TLS1_3_VERSION) == "no_certificate");
@@ -291,7 +269,7 @@ TEST_CASE_FIXTURE(Loopback, "a client without a good name is told apart from one
   }
 }
 
-TEST_CASE_FIXTURE(Loopback, "plain text to the port and a plain server are named") {
+TEST_CASE_FIXTURE(Meeting, "plain text to the port and a plain server are named") {
   TlsContext context(director, timer);
   const auto plain = [](kj::Own<TlsStream> stream) -> Stream { return kj::mv(stream); };
   const auto write = [](const std::string& text) {
@@ -308,7 +286,7 @@ TEST_CASE_FIXTURE(Loopback, "plain text to the port and a plain server are named
         }).client == "plain_text");
 }
 
-TEST_CASE_FIXTURE(Loopback, "a peer that hangs up in the handshake is named") {
+TEST_CASE_FIXTURE(Meeting, "a peer that hangs up in the handshake is named") {
   TlsContext context(director, timer);
   auto [ours, theirs] = sockets();
   auto answer = context.accept(kj::mv(ours)).eagerlyEvaluate(nullptr);
@@ -345,7 +323,7 @@ class Corruptor final : public kj::AsyncIoStream {
 
 /// Two TLS streams that have met.
 struct Pair {
-  explicit Pair(Loopback& world)
+  explicit Pair(Meeting& world)
       : server(world.director, world.timer), client(world.pki.issue(), world.timer) {
     auto [ours, theirs] = world.sockets();
     auto passing = kj::heap<Corruptor>(kj::mv(ours));
@@ -361,7 +339,7 @@ struct Pair {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(Loopback, "megabytes pass both ways unharmed and in order") {
+TEST_CASE_FIXTURE(Meeting, "megabytes pass both ways unharmed and in order") {
   Pair pair(*this);
   std::string sent(5 << 20, '\0');
   for (std::size_t i = 0; i < sent.size(); ++i) sent[i] = static_cast<char>(i * 2654435761u >> 13);
@@ -376,7 +354,7 @@ TEST_CASE_FIXTURE(Loopback, "megabytes pass both ways unharmed and in order") {
   CHECK(pass(*pair.far, *pair.near));
 }
 
-TEST_CASE_FIXTURE(Loopback, "reads of zero bytes and empty writes are harmless") {
+TEST_CASE_FIXTURE(Meeting, "reads of zero bytes and empty writes are harmless") {
   Pair pair(*this);
   char byte = 0;
   CHECK(in_time(pair.far->tryRead(&byte, 0, 0)) == 0);
@@ -388,7 +366,7 @@ TEST_CASE_FIXTURE(Loopback, "reads of zero bytes and empty writes are harmless")
   CHECK(byte == 'z');
 }
 
-TEST_CASE_FIXTURE(Loopback, "a corrupted record ends the stream with an error") {
+TEST_CASE_FIXTURE(Meeting, "a corrupted record ends the stream with an error") {
   Pair pair(*this);
   pair.corruptor->spoil = true;
   in_time(pair.near->write("hello hello", 11));
@@ -399,7 +377,7 @@ TEST_CASE_FIXTURE(Loopback, "a corrupted record ends the stream with an error") 
   CHECK(said.second.find("not good TLS") != std::string::npos);
 }
 
-TEST_CASE_FIXTURE(Loopback, "a goodbye and a sudden end both read as the end") {
+TEST_CASE_FIXTURE(Meeting, "a goodbye and a sudden end both read as the end") {
   Pair polite(*this), rude(*this);
   char byte = 0;
   polite.near->shutdownWrite();
@@ -408,7 +386,7 @@ TEST_CASE_FIXTURE(Loopback, "a goodbye and a sudden end both read as the end") {
   CHECK(in_time(rude.far->tryRead(&byte, 1, 1)) == 0);
 }
 
-TEST_CASE_FIXTURE(Loopback, "one bad peer leaves no error behind for another stream") {
+TEST_CASE_FIXTURE(Meeting, "one bad peer leaves no error behind for another stream") {
   Pair pair(*this);
   CHECK(served(*this, nullptr, TLS1_3_VERSION) == "no_certificate");
   char byte = 0;
