@@ -2,6 +2,7 @@
 // The one thread of a process that runs a KJ event loop.
 #include <deque>
 #include <functional>
+#include <future>
 #include <kj/async-io.h>
 #include <kj/common.h>
 #include <kj/exception.h>
@@ -56,6 +57,11 @@ class KjThread final : public Courier {
 
  private:
   class Listener;
+  using Setup = kj::Function<kj::Own<void>(Loop&)>;
+  using Ready = std::promise<kj::Maybe<kj::Exception>>;
+
+  void listen(Ready& ready, Setup& setup);
+  void run(Ready& ready, Setup& setup);
   kj::Promise<void> drain(Loop& loop);
   void report(kj::Maybe<kj::Exception> problem);
 

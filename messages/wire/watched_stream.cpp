@@ -290,7 +290,7 @@ kj::Promise<void> WatchedStream::writeMessage(kj::ArrayPtr<const int>, Segments 
   append(segments, size <= kSmall);
   if (size > kSmall) return write_large(segments);
   if (!std::exchange(flushing_, true))
-    flush_ = kj::evalLater([this] { return flush(); }).eagerlyEvaluate([this](kj::Exception&& e) {
+    flush_ = kj::evalLast([this] { return flush(); }).eagerlyEvaluate([this](kj::Exception&& e) {
       broken_ = true;
       fail(Ending::disconnected, e.getDescription().cStr());
     });
