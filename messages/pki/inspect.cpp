@@ -135,16 +135,19 @@ Inspection inspect_file(const std::filesystem::path& file, Time now) {
 }
 
 std::vector<std::string> exposed_files(const std::filesystem::path& directory) {
+  std::vector<std::filesystem::path> keys;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, ignored))
+    if (entry.path().extension() == ".key" && open_to_others(entry.path()))
+      keys.push_back(entry.path());
+  std::sort(keys.begin(), keys.end());
   std::vector<std::string> warnings;
   if (open_to_others(directory))
     warnings.push_back(directory.string() + ": others can write to this directory; chmod 700 " +
                        directory.string());
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(directory, ignored))
-    if (entry.path().extension() == ".key" && open_to_others(entry.path()))
-      warnings.push_back(entry.path().string() + ": others can read this key; chmod 600 " +
-                         entry.path().string() + ", and renew it if somebody may have");
-  std::sort(warnings.begin(), warnings.end());
+  for (const std::filesystem::path& key : keys)
+    warnings.push_back(key.string() + ": others can read this key; chmod 600 " + key.string() +
+                       ", and renew it if somebody may have");
   return warnings;
 }
 
