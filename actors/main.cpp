@@ -23,6 +23,77 @@ void add_config_options(CLI::App& command, std::string& config,
       ->allow_extra_args(false);
 }
 
+/// Says so, with a guess, if it is a word that is no command.
+bool unknown_command(const std::string& word, const std::vector<std::string>& commands) {
+  if (word.starts_with('-') || std::find(commands.begin(), commands.end(), word) != commands.end())
+    return false;
+  const auto close = troupe::config::nearest(word, commands);
+  std::cerr << "troupe: unknown command " << word
+            << (close ? "; did you mean " + *close + "?" : std::string("; see troupe --help"))
+            << "\n";
+  return true;
+}
+
+void add_pki_command(CLI::App& app, troupe::PkiOptions& options, int& code) {
+  CLI::App* pki = app.add_subcommand("pki", "Certificates of the processes of a cluster");
+  pki->require_subcommand(1);
+  const auto add = [&](const char* name, const char* what, int (*run)(const troupe::PkiOptions&)) {
+    CLI::App* command = pki->add_subcommand(name, what);
+    command->option_defaults()->always_capture_default(false);
+    command->callback([&options, &code, run] { code = run(options); });
+    return command;
+  };
+  const auto add_directory = [&](CLI::App* command) {
+    command->add_option("dir", options.directory, "The authority's directory")->required();
+  };
+  const auto add_days = [&](CLI::App* command, const char* what) {
+    command->add_option("--days", options.days, what)->check(CLI::Range(1, 36500));
+  };
+
+  CLI::App* init = add("init", "Make an authority: ca.pem, ca.key, crl.pem", troupe::pki_init);
+  add_directory(init);
+  add_days(init, "Validity (default 3650)");
+  init->add_option("--name", options.name, "Its name, for people (default troupe)");
+  init->footer("example: troupe pki init pki");
+
+  CLI::App* issue = add("issue", "Issue NAME.pem and NAME.key", troupe::pki_issue);
+  add_directory(issue);
+  issue
+      ->add_option("--role", options.role,
+                   "director, learner, replay-buffer, broadcaster, generator, verifier or observer")
+      ->required();
+  issue
+      ->add_option("--name", options.name,
+                   "1 to 63 of a-z, 0-9, -; PREFIX-*: one certificate for every generator, "
+                   "verifier or observer called PREFIX-something")
+      ->required();
+  issue
+      ->add_option("--host", options.hosts,
+                   "DNS name or IP address that it is dialled at; repeat for more")
+      ->allow_extra_args(false);
+  add_days(issue, "Validity (default 90, or what is left of the authority)");
+  issue->footer("example: troupe pki issue pki --role director --name director --host 10.0.0.1");
+
+  CLI::App* show =
+      add("show", "Role, name, hosts, validity and state of certificates", troupe::pki_show);
+  show->add_option("path", options.paths, "Directories of authorities, certificates")->required();
+  show->add_flag("--json", options.json, "As a JSON array");
+  show->footer("example: troupe pki show pki --json");
+
+  CLI::App* renew = add("renew", "New keys and certificates for the same names", troupe::pki_renew);
+  add_directory(renew);
+  renew->add_option("name", options.names, "Names (default: all that end within 30 days)");
+  renew->add_option("--within", options.within, "Only those that end within so many days")
+      ->check(CLI::Range(0, 36500));
+  renew->footer("example: troupe pki renew pki --within 30");
+
+  CLI::App* revoke =
+      add("revoke", "Refuse every certificate that a name has had", troupe::pki_revoke);
+  add_directory(revoke);
+  revoke->add_option("name", options.name, "Name")->required();
+  revoke->footer("example: troupe pki revoke pki gen-0");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -127,18 +198,18 @@ int main(int argc, char** argv) {
       "example: troupe check deploy/config/r1-zero-addition.toml --set learner.clip-high=0.3");
   check_command->callback([&] { code = check(check_config, check_overrides, check_json); });
 
+  PkiOptions pki;
+  add_pki_command(app, pki, code);
+
   CLI::App* version_command = app.add_subcommand("version", "Version, libraries and devices found");
   version_command->callback([&] { code = version(); });
 
-  const std::vector<std::string> commands = {"train", "eval", "sample", "data", "check", "version"};
-  if (argc > 1 && argv[1][0] != '-' &&
-      std::find(commands.begin(), commands.end(), argv[1]) == commands.end()) {
-    const auto close = config::nearest(argv[1], commands);
-    std::cerr << "troupe: unknown command " << argv[1]
-              << (close ? "; did you mean " + *close + "?" : std::string("; see troupe --help"))
-              << "\n";
+  const std::vector<std::string> commands = {"train", "eval", "sample", "data",
+                                             "check", "pki",  "version"};
+  if (argc > 1 && unknown_command(argv[1], commands)) return exit_bad_input;
+  if (argc > 2 && argv[1] == std::string("pki") &&
+      unknown_command(argv[2], {"init", "issue", "show", "renew", "revoke"}))
     return exit_bad_input;
-  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -58,6 +58,23 @@ struct DataOptions {
 };
 int write_data(const DataOptions& options);
 
+/// Of the commands under `troupe pki`; each reads what its help lists.
+struct PkiOptions {
+  std::filesystem::path directory;
+  std::vector<std::filesystem::path> paths;  // show: authorities' directories, certificates
+  std::string role, name;
+  std::vector<std::string> names, hosts;
+  std::optional<int> days;    // of validity; none: the defaults of messages/pki/authority.hpp
+  std::optional<int> within;  // renew: only what ends in so many days
+  bool json = false;
+};
+inline constexpr int kRenewWithinDays = 30;  // where neither a name nor --within is given
+int pki_init(const PkiOptions& options);
+int pki_issue(const PkiOptions& options);
+int pki_show(const PkiOptions& options);
+int pki_renew(const PkiOptions& options);
+int pki_revoke(const PkiOptions& options);
+
 int check(const std::filesystem::path& config, const std::vector<std::string>& overrides,
           bool json);
 int version();
