@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <sys/stat.h>
 
 namespace troupe::pki {
@@ -17,49 +16,24 @@ constexpr const char* kCertificate = "ca.pem";
 constexpr const char* kKey = "ca.key";
 constexpr const char* kRevoked = "crl.pem";
 constexpr const char* kIndex = "index.json";
-constexpr std::chrono::days kLongestLifetime{36500};
 
 bool is_there(const std::filesystem::path& file) {
   std::error_code ignored;
   return std::filesystem::exists(std::filesystem::symlink_status(file, ignored));
 }
 
-void make_directory(const std::filesystem::path& directory) {
-  std::error_code error;
+void make_directory(std::filesystem::path directory) {
+  if (!directory.has_filename()) directory = directory.parent_path();  // "pki/"
+  std::error_code error, ignored;
   if (directory.has_parent_path())
     std::filesystem::create_directories(directory.parent_path(), error);
-  if (!error && ::mkdir(directory.c_str(), kPrivateDirectory) != 0 &&
-      !std::filesystem::is_directory(directory, error))
-    error = std::error_code(errno, std::generic_category());
+  if (!error && ::mkdir(directory.c_str(), kPrivateDirectory) != 0) {
+    const int code = errno;
+    if (!std::filesystem::is_directory(directory, ignored))
+      error = std::error_code(code, std::generic_category());
+  }
   if (error)
     throw Error(directory, "cannot be made: " + error.message() + "; choose another directory");
-}
-
-void require_lifetime(std::chrono::days lifetime) {
-  if (lifetime < std::chrono::days(1) || lifetime > kLongestLifetime)
-    throw Error("a lifetime of " + std::to_string(lifetime.count()) + " days: give 1 to " +
-                std::to_string(kLongestLifetime.count()));
-}
-
-void require_title(const std::string& name) {
-  const bool printable =
-      std::all_of(name.begin(), name.end(), [](unsigned char c) { return c >= 0x20 && c < 0x7f; });
-  if (name.empty() || name.size() > 64 || !printable)
-    throw Error("the name of an authority has 1 to 64 printable ASCII characters");
-}
-
-void require_request(const LeafRequest& request) {
-  require_name({request.role, request.name});
-  if (request.name == "ca" || request.name == "crl")
-    throw Error("name " + request.name + ": its files would be the authority's; choose another");
-  const std::string role(role_name(request.role));
-  if (serves(request.role) && request.hosts.empty())
-    throw Error("role " + role +
-                " is dialled by others, who check its host: give every DNS name and address it is "
-                "reached under with --host");
-  if (is_pool(request.name) && !request.hosts.empty())
-    throw Error("name " + request.name + ": a pool is bound to no host; leave out --host");
-  if (request.lifetime) require_lifetime(*request.lifetime);
 }
 
 }  // namespace
@@ -77,8 +51,7 @@ Authority::Authority(std::filesystem::path directory, Clock clock)
 
 Authority Authority::create(const std::filesystem::path& directory, const AuthorityOptions& options,
                             Clock clock) {
-  require_lifetime(options.lifetime);
-  require_title(options.name);
+  require_valid(options);
   make_directory(directory);
   Authority authority(directory, std::move(clock));
   const DirectoryLock lock(directory);
@@ -129,7 +102,7 @@ Authority::Signer Authority::load_signer() const {
 }
 
 LeafFiles Authority::issue(const LeafRequest& request) {
-  require_request(request);
+  require_valid(request);
   Record record;
   record.identity = {request.role, request.name};
   record.hosts = normal_hosts(request.hosts);
@@ -185,7 +158,7 @@ LeafFiles Authority::issue_locked(Registry& registry, const Signer& signer, Reco
   const X509Ptr leaf = sign_leaf(signer.issuer(), record.identity, record.hosts, *key,
                                  record.serial, {record.not_before, record.not_after});
   record.fingerprint = describe(*leaf).fingerprint;
-  const LeafFiles files = files_of(record.identity.name);
+  LeafFiles files = files_of(record.identity.name);
   registry.records.push_back(std::move(record));
   write_revocations(registry, signer);
   write_key(files.key, *key);

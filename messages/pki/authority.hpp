@@ -2,29 +2,16 @@
 // The certificates of one training cluster: who may join as what.
 #include "messages/pki/inspect.hpp"
 #include "messages/pki/registry.hpp"
+#include "messages/pki/request.hpp"
 
 #include <filesystem>
-#include <optional>
 #include <string>
 #include <vector>
 
 namespace troupe::pki {
 
-inline constexpr std::chrono::days kAuthorityLifetime{3650}, kLeafLifetime{90};
 /// Everything is valid from an hour ago, for hosts whose clocks are behind.
 inline constexpr std::chrono::hours kClockTolerance{1};
-
-struct AuthorityOptions {
-  std::chrono::days lifetime = kAuthorityLifetime;
-  std::string name = "troupe";  // of its certificate, for people; 1 to 64 printable characters
-};
-
-struct LeafRequest {
-  Role role = Role::observer;
-  std::string name;
-  std::vector<std::string> hosts;  // a role that serves needs one at least; a pool has none
-  std::optional<std::chrono::days> lifetime;  // none: 90 days, or what is left of the authority
-};
 
 /// A directory with ca.pem, ca.key, crl.pem, index.json, and NAME.pem and NAME.key for each name.
 ///

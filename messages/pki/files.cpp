@@ -14,7 +14,7 @@ namespace troupe::pki {
 namespace {
 
 std::string reason(int code) {
-  const std::string text = std::strerror(code);
+  std::string text = std::strerror(code);
   if (code == ENOENT) return text + "; check the path";
   if (code == EACCES || code == EPERM) return text + "; run as its owner or change its mode";
   if (code == EROFS) return text + "; use a directory on a writable disk";

@@ -114,6 +114,12 @@ TEST_CASE("keys and the directory are for their owner and certificates for every
   CHECK(mode_of(files.revoked) == 0644);
 }
 
+TEST_CASE("a directory with a slash behind it is as private and its parents are made") {
+  TemporaryDirectory scratch;
+  Authority::create(scratch.path() / "new" / "pki/");
+  CHECK(mode_of(scratch.path() / "new" / "pki") == 0700);
+}
+
 TEST_CASE("nothing but the files of the authority is left in its directory") {
   Cluster cluster;
   cluster.generator();
