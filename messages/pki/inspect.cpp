@@ -14,8 +14,7 @@ struct Verdict {
 };
 
 bool signed_by(X509& leaf, X509& authority) {
-  return X509_check_issued(&authority, &leaf) == X509_V_OK &&
-         X509_verify(&leaf, X509_get0_pubkey(&authority)) == 1;
+  return X509_verify(&leaf, X509_get0_pubkey(&authority)) == 1;
 }
 
 Verdict check_times(const Certificate& certificate, Time now) {

@@ -53,6 +53,16 @@ TEST_CASE("a certificate names its role and its hosts") {
   CHECK_FALSE(leaf.authority);
 }
 
+TEST_CASE("a leaf signs no certificate and the authority makes no further authority") {
+  Cluster cluster;
+  const X509Ptr leaf = read_x509(cluster.director().certificate);
+  CHECK((X509_get_extension_flags(leaf.get()) & EXFLAG_CA) == 0);
+  CHECK(X509_get_key_usage(leaf.get()) == KU_DIGITAL_SIGNATURE);
+  const X509Ptr authority = read_x509(cluster.directory / "ca.pem");
+  CHECK(X509_get_key_usage(authority.get()) == (KU_KEY_CERT_SIGN | KU_CRL_SIGN));
+  CHECK(X509_get_pathlen(authority.get()) == 0);
+}
+
 TEST_CASE("openssl finds exactly the hosts of a certificate in it") {
   Cluster cluster;
   const LeafFiles files = cluster.authority.issue(

@@ -1,5 +1,6 @@
 #include "messages/pki/inspect.hpp"
 
+#include "messages/pki/signer.hpp"
 #include "tests/messages/pki/support.hpp"
 
 #include <string>
@@ -36,6 +37,17 @@ TEST_CASE("a certificate of another authority is refused though the names are th
   files.authority = ours.directory / "ca.pem";
   files.revoked = ours.directory / "crl.pem";
   CHECK(inspect(files, kToday).state == State::unusable);
+  TROUPE_CHECK_HAS(error_of([&] { require_usable(files, kToday); }), "signed by another authority");
+}
+
+TEST_CASE("a certificate that only claims our authority is refused") {
+  Cluster cluster;
+  const LeafFiles files = cluster.generator();
+  const X509Ptr authority = read_x509(files.authority);
+  const KeyPtr forger = make_key(), key = read_key(files.key);
+  const X509Ptr forged = sign_leaf({*authority, *forger}, {Role::learner, "gen-0"}, {}, *key,
+                                   new_serial(), {kToday, kToday + days(1)});
+  write_x509(files.certificate, *forged);
   TROUPE_CHECK_HAS(error_of([&] { require_usable(files, kToday); }), "signed by another authority");
 }
 
