@@ -33,7 +33,9 @@ class Authority {
   LeafFiles issue(const LeafRequest& request);
 
   /// A new key and serial for the same role, name, hosts and lifetime; the old certificate stays
-  /// valid until it ends or the name is revoked. Errors: an unknown or revoked name.
+  /// valid until it ends or the name is revoked. Key and certificate are replaced one after the
+  /// other: whoever reads between finds that they do not belong together, and reads again. Errors:
+  /// an unknown or revoked name.
   LeafFiles renew(const std::string& name);
 
   /// Names with `within` or less left (the expired too), without the revoked.
