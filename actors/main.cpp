@@ -23,6 +23,123 @@ void add_config_options(CLI::App& command, std::string& config,
       ->allow_extra_args(false);
 }
 
+/// Says so, with a guess, if it is a word that is no command.
+bool unknown_command(const std::string& word, const std::vector<std::string>& commands) {
+  if (word.starts_with('-') || std::find(commands.begin(), commands.end(), word) != commands.end())
+    return false;
+  const auto close = troupe::config::nearest(word, commands);
+  std::cerr << "troupe: unknown command " << word
+            << (close ? "; did you mean " + *close + "?" : std::string("; see troupe --help"))
+            << "\n";
+  return true;
+}
+
+void add_pki_command(CLI::App& app, troupe::PkiOptions& options, int& code) {
+  CLI::App* pki = app.add_subcommand("pki", "Certificates of the processes of a cluster");
+  pki->require_subcommand(1);
+  const auto add = [&](const char* name, const char* what, int (*run)(const troupe::PkiOptions&)) {
+    CLI::App* command = pki->add_subcommand(name, what);
+    command->option_defaults()->always_capture_default(false);
+    command->callback([&options, &code, run] { code = run(options); });
+    return command;
+  };
+  const auto add_directory = [&](CLI::App* command) {
+    command->add_option("dir", options.directory, "The authority's directory")->required();
+  };
+  const auto add_days = [&](CLI::App* command, const char* what) {
+    command->add_option("--days", options.days, what)->check(CLI::Range(1, 36500));
+  };
+
+  CLI::App* init = add("init", "Make an authority: ca.pem, ca.key, crl.pem", troupe::pki_init);
+  add_directory(init);
+  add_days(init, "Validity (default 3650)");
+  init->add_option("--name", options.name, "Its name, for people (default troupe)");
+  init->footer("example: troupe pki init pki");
+
+  CLI::App* issue = add("issue", "Issue NAME.pem and NAME.key", troupe::pki_issue);
+  add_directory(issue);
+  issue
+      ->add_option("--role", options.role,
+                   "director, learner, replay-buffer, broadcaster, generator, verifier or observer")
+      ->required();
+  issue
+      ->add_option("--name", options.name,
+                   "1 to 63 of a-z, 0-9, -; PREFIX-*: one certificate for every generator, "
+                   "verifier or observer called PREFIX-something")
+      ->required();
+  issue
+      ->add_option("--host", options.hosts,
+                   "DNS name or IP address that it is dialled at; repeat for more")
+      ->allow_extra_args(false);
+  add_days(issue, "Validity (default 90, or what is left of the authority)");
+  issue->footer("example: troupe pki issue pki --role director --name director --host 10.0.0.1");
+
+  CLI::App* show =
+      add("show", "Role, name, hosts, validity and state of certificates", troupe::pki_show);
+  show->add_option("path", options.paths, "Directories of authorities, certificates")->required();
+  show->add_flag("--json", options.json, "As a JSON array");
+  show->footer("example: troupe pki show pki --json");
+
+  CLI::App* renew = add("renew", "New keys and certificates for the same names", troupe::pki_renew);
+  add_directory(renew);
+  renew->add_option("name", options.names, "Names (default: all that end within 30 days)");
+  renew->add_option("--within", options.within, "Only those that end within so many days")
+      ->check(CLI::Range(0, 36500));
+  renew->footer("example: troupe pki renew pki --within 30");
+
+  CLI::App* revoke =
+      add("revoke", "Refuse every certificate that a name has had", troupe::pki_revoke);
+  add_directory(revoke);
+  revoke->add_option("name", options.name, "Name")->required();
+  revoke->footer("example: troupe pki revoke pki gen-0");
+}
+
+void add_serve_command(CLI::App& app, troupe::ServeOptions& options, int& code) {
+  CLI::App& command = *app.add_subcommand("serve", "Run a role of a config in this process, joined over links");
+  add_config_options(command, options.config, options.overrides);
+  command
+      .add_option("--role", options.roles,
+                  "generator, verifier, or director (with replay buffer, learner and broadcaster), which may also take "
+                  "generator and verifier: --role director,generator")
+      ->required()
+      ->delimiter(',');
+  command.add_option("--name", options.name, "Name in the run and of the certificate (default: role and host)");
+  command.add_option("--director", options.director, "host:port to dial or to listen on (network.director)");
+  command.add_option("--pki", options.pki, "Folder of the certificates (network.pki)");
+  command.add_option("--out", options.out, "Folder for this process's files (run.out)");
+  command.add_option("--threads", options.threads, "Compute threads, 0: all cores (run.threads)");
+  command.add_option("--ready-file", options.ready_file,
+                     "director: written as JSON with address and run directory once it can be dialled");
+  command.add_flag("--plain", options.plain, "One line per update even on a terminal");
+  command.add_flag("--quiet", options.quiet, "Only warnings and the closing table");
+  command.add_flag("--trace", options.trace, "director: also write trace.json for Perfetto");
+  command.footer(
+      "example: troupe serve deploy/config/r1-zero-addition.toml --role generator --name gen-0 --pki pki --director "
+      "train-0:7420");
+  command.callback([&] {
+    const auto set = [&](const char* key, const std::string& value, const char* quote) {
+      if (!value.empty()) options.overrides.push_back(std::string(key) + "=" + quote + value + quote);
+    };
+    set("network.director", options.director, "\"");
+    set("network.pki", options.pki, "\"");
+    set("run.out", options.out, "\"");
+    set("run.threads", options.threads, "");
+    code = troupe::serve(options);
+  });
+}
+
+void add_status_command(CLI::App& app, troupe::StatusOptions& options, int& code) {
+  CLI::App& command = *app.add_subcommand("status", "Who is there: roles, versions, lag, throughput, links");
+  command.add_option("address", options.address, "host:port of the director's process")->required();
+  command.add_option("--pki", options.pki, "Folder of the certificates, with one of role observer");
+  command.add_option("--name", options.name, "Name of that certificate");
+  command.add_option("--timeout", options.seconds, "Seconds to wait for an answer")->check(CLI::Range(0.1, 3600.0));
+  command.add_flag("--insecure", options.insecure, "Plain TCP, loopback only");
+  command.add_flag("--json", options.json, "All fields as JSON");
+  command.footer("example: troupe status 127.0.0.1:7420 --pki pki");
+  command.callback([&] { code = troupe::status(options); });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -130,62 +247,21 @@ int main(int argc, char** argv) {
   check_command->callback([&] { code = check(check_config, check_overrides, check_json); });
 
   ServeOptions serving;
-  std::string serve_config;
-  CLI::App* serve_command = app.add_subcommand("serve", "Run a role of a config in this process, joined over links");
-  add_config_options(*serve_command, serve_config, serving.overrides);
-  serve_command
-      ->add_option("--role", serving.roles,
-                   "generator, verifier, or director (with replay-buffer, learner and broadcaster), which may also take "
-                   "generator and verifier: --role director,generator")
-      ->required()
-      ->delimiter(',');
-  serve_command->add_option("--name", serving.name, "Name in the run and of the certificate (default: role and host)");
-  std::string serve_director_address, serve_pki, serve_out;
-  serve_command->add_option("--director", serve_director_address, "host:port to dial or listen on (network.director)");
-  serve_command->add_option("--pki", serve_pki, "Folder of the certificates (network.pki)");
-  serve_command->add_option("--out", serve_out, "Folder for this process's files (run.out)");
-  serve_command->add_option("--ready-file", serving.ready_file,
-                            "director: written as JSON with address and run directory once it can be dialled");
-  serve_command->add_flag("--plain", serving.plain, "One line per update even on a terminal");
-  serve_command->add_flag("--quiet", serving.quiet, "Only warnings and the closing table");
-  serve_command->add_flag("--trace", serving.trace, "director: also write trace.json for Perfetto");
-  serve_command->footer(
-      "example: troupe serve deploy/config/r1-zero-addition.toml --role generator --name gen-0 --pki pki "
-      "--director train-0:7420");
-  serve_command->callback([&] {
-    serving.config = serve_config;
-    const auto set = [&](const char* key, const std::string& value) {
-      if (!value.empty()) serving.overrides.push_back(std::string(key) + "=\"" + value + "\"");
-    };
-    set("network.director", serve_director_address);
-    set("network.pki", serve_pki);
-    set("run.out", serve_out);
-    code = serve(serving);
-  });
-
+  add_serve_command(app, serving, code);
   StatusOptions asking;
-  CLI::App* status_command = app.add_subcommand("status", "Who is there: roles, versions, lag, throughput, links");
-  status_command->add_option("address", asking.address, "host:port of the director's process")->required();
-  status_command->add_option("--pki", asking.pki, "Folder of the certificates, with one of role observer");
-  status_command->add_option("--name", asking.name, "Name of that certificate");
-  status_command->add_option("--timeout", asking.seconds, "Seconds to wait for an answer")->check(CLI::Range(0.1, 3600.0));
-  status_command->add_flag("--insecure", asking.insecure, "Plain TCP, loopback only");
-  status_command->add_flag("--json", asking.json, "All fields as JSON");
-  status_command->footer("example: troupe status 127.0.0.1:7420 --pki runs/r1-zero-addition/pki");
-  status_command->callback([&] { code = status(asking); });
+  add_status_command(app, asking, code);
+  PkiOptions pki;
+  add_pki_command(app, pki, code);
 
   CLI::App* version_command = app.add_subcommand("version", "Version, libraries and devices found");
   version_command->callback([&] { code = version(); });
 
-  const std::vector<std::string> commands = {"train", "serve", "status", "eval", "sample", "data", "check", "version"};
-  if (argc > 1 && argv[1][0] != '-' &&
-      std::find(commands.begin(), commands.end(), argv[1]) == commands.end()) {
-    const auto close = config::nearest(argv[1], commands);
-    std::cerr << "troupe: unknown command " << argv[1]
-              << (close ? "; did you mean " + *close + "?" : std::string("; see troupe --help"))
-              << "\n";
+  const std::vector<std::string> commands = {"train", "serve", "status", "eval", "sample",
+                                             "data",  "check", "pki",    "version"};
+  if (argc > 1 && unknown_command(argv[1], commands)) return exit_bad_input;
+  if (argc > 2 && argv[1] == std::string("pki") &&
+      unknown_command(argv[2], {"init", "issue", "show", "renew", "revoke"}))
     return exit_bad_input;
-  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -34,10 +34,10 @@ readonly packages='
 the compiler and build tools|g++ cmake ninja-build ccache pkg-config
 actors|libcaf-dev
 messages|libcapnp-dev capnproto
-the metrics page|prometheus-cpp-dev libcivetweb-dev libssl-dev zlib1g-dev
+the metrics page, certificates|prometheus-cpp-dev libcivetweb-dev libssl-dev zlib1g-dev
 configuration, command line, logs, JSON|libtomlplusplus-dev libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev
 digests of weights|libxxhash-dev
-the tests (promtool, in prometheus, checks the metrics page)|doctest-dev prometheus
+the tests (promtool, in prometheus, checks the metrics page, openssl the certificates)|doctest-dev prometheus openssl
 unpacking LibTorch|unzip'
 readonly lint_packages='
 the checks of .ci/run|clang-14 clang-format-14 clang-tidy-14 shellcheck'

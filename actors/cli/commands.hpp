@@ -32,10 +32,11 @@ struct TrainOptions {
 int train(const TrainOptions& options);
 
 struct ServeOptions {
-  std::filesystem::path config;
+  std::string config;
   std::vector<std::string> overrides;
   std::vector<std::string> roles;
-  std::string name;  // empty: of the role and the host
+  std::string name;                            // empty: of the role and the host
+  std::string director, pki, out, threads;     // more overrides; empty: as in the config
   std::filesystem::path ready_file;
   bool plain = false, quiet = false, trace = false;
 };
@@ -85,6 +86,23 @@ struct DataOptions {
   bool held_out = false;
 };
 int write_data(const DataOptions& options);
+
+/// Of the commands under `troupe pki`; each reads what its help lists.
+struct PkiOptions {
+  std::filesystem::path directory;
+  std::vector<std::filesystem::path> paths;  // show: authorities' directories, certificates
+  std::string role, name;
+  std::vector<std::string> names, hosts;
+  std::optional<int> days;    // of validity; none: the defaults of messages/pki/authority.hpp
+  std::optional<int> within;  // renew: only what ends in so many days
+  bool json = false;
+};
+inline constexpr int kRenewWithinDays = 30;  // where neither a name nor --within is given
+int pki_init(const PkiOptions& options);
+int pki_issue(const PkiOptions& options);
+int pki_show(const PkiOptions& options);
+int pki_renew(const PkiOptions& options);
+int pki_revoke(const PkiOptions& options);
 
 int check(const std::filesystem::path& config, const std::vector<std::string>& overrides,
           bool json);
