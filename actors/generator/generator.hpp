@@ -4,6 +4,7 @@
 #include "actors/generator/outbox.hpp"
 #include "actors/interfaces.hpp"
 #include "actors/telemetry/telemetry.hpp"
+#include "actors/timed.hpp"
 #include "actors/waiting_line.hpp"
 #include "gpu/sampling/continuous_batch.hpp"
 
@@ -80,6 +81,7 @@ class GeneratorState {
   bool asked_for_tickets_ = false, step_scheduled_ = false, stopping_ = false, has_weights_ = false;
   std::deque<Clock::time_point> submitted_;  // of the requests that wait in batch_
   int mismatches_ = 0;
+  Timed timed_;
   std::uint64_t rollouts_ = 0;
   std::uint64_t counted_prompt_tokens_ = 0;
   ActivityLog* activity_ = nullptr;
