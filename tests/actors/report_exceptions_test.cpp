@@ -34,8 +34,8 @@ TEST_CASE_FIXTURE(support::ActorFixture,
 
 TEST_CASE_FIXTURE(support::ActorFixture,
                   "messages that are not understood or refused are counted by reason") {
-  const caf::actor one = keep(system.spawn([this](caf::event_based_actor* self) -> caf::behavior {
-    report_exceptions(self, *telemetry(), "one");
+  const caf::actor one = keep(system.spawn([this](caf::event_based_actor* actor) -> caf::behavior {
+    report_exceptions(actor, *telemetry(), "one");
     return {[this](int) -> caf::result<int> {
       return refused(*telemetry(), Errc::version_not_newer, "3");
     }};

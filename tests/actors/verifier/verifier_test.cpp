@@ -76,9 +76,10 @@ TEST_CASE_FIXTURE(support::ActorFixture,
   std::optional<caf::typed_response_promise<RolloutIds>> owed;
   const auto buffer = keep(system.spawn([&owed](caf::event_based_actor* one) -> caf::behavior {
     return {[&owed, one](append_atom, const GradedRollouts&) {
-      owed = one->make_response_promise<RolloutIds>();
-      return *owed;
-    }};
+              owed = one->make_response_promise<RolloutIds>();
+              return *owed;
+            },
+            [&owed](const RolloutIds& taken) { owed->deliver(taken); }};
   }));
   const auto actor = keep(system.spawn(verifier, VerifierPlan{"v", by, 64, {}, telemetry()},
                                        caf::actor_cast<ReplayBuffer>(buffer)));
@@ -93,7 +94,7 @@ TEST_CASE_FIXTURE(support::ActorFixture,
   settle();
   REQUIRE(owed);
   CHECK(pending() > 0);
-  owed->deliver(RolloutIds{finished[0].read().getId()});
+  caf::anon_send(buffer, RolloutIds{finished[0].read().getId()});
   settle();
   CHECK(pending() == 0);
 }
