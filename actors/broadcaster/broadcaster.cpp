@@ -2,6 +2,7 @@
 
 #include "actors/errors.hpp"
 #include "actors/report_exceptions.hpp"
+#include "actors/timed.hpp"
 
 #include <deque>
 #include <prometheus/counter.h>
@@ -32,19 +33,21 @@ Broadcaster::behavior_type broadcaster(Broadcaster::stateful_pointer<Broadcaster
   state.plan = plan;
   state.activity = &plan.telemetry->activity(state.name);
   self->delayed_send(self, plan.deadlines.check_interval(), check_atom::value);
+  const Timed timed(*plan.telemetry, state.name);
   return {
-      [&state](publish_atom, const Weights& weights) -> caf::result<void> {
+      timed([&state](publish_atom, const Weights& weights) -> caf::result<void> {
         if (state.newest && weights.version() <= state.newest.version())
-          return make_error(Errc::version_not_newer, std::to_string(weights.version()));
+          return refused(*state.plan.telemetry, Errc::version_not_newer,
+                         std::to_string(weights.version()));
         state.activity->enter("publish", true);
         state.newest = weights;
         state.serve();
         state.plan.telemetry->progress(state.name);
         state.activity->enter("wait", false);
         return caf::unit;
-      },
-      [self, &state](take_atom, const std::string& who,
-                     PolicyVersion at_least) -> caf::result<Weights> {
+      }),
+      timed([self, &state](take_atom, const std::string& who,
+                           PolicyVersion at_least) -> caf::result<Weights> {
         const PolicyVersion newest = state.newest ? state.newest.version() + 1 : 0;
         state.plan.telemetry->metrics()
             .gauge("troupe_broadcaster_subscriber_lag_versions", who)
@@ -53,14 +56,14 @@ Broadcaster::behavior_type broadcaster(Broadcaster::stateful_pointer<Broadcaster
         state.generators.add(promise, at_least, self->clock().now());
         state.serve();
         return promise;
-      },
-      [self, &state](check_atom) {
+      }),
+      timed([self, &state](check_atom) {
         state.plan.telemetry->metrics()
             .gauge("troupe_actor_mailbox_depth", state.name)
             .Set(static_cast<double>(self->mailbox().size()));
         state.generators.answer_impatient(self->clock().now(), state.plan.deadlines.patience());
         self->delayed_send(self, state.plan.deadlines.check_interval(), check_atom::value);
-      },
+      }),
   };
 }
 

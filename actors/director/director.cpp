@@ -39,6 +39,7 @@ class Direction {
   void wait(Cast* cast);
   void check_stall(const Cast* cast);
   void check_company(const Cast& cast);
+  void check_evaluation();
   void stop();
   void down(const caf::down_msg& message, Cast* cast);
   void ask_evaluator(const Weights& weights, std::int32_t prompts, std::int32_t update);
@@ -142,6 +143,7 @@ void Direction::save(const std::string& name) {
   plan_.telemetry->metrics()
       .histogram("troupe_learner_checkpoint_seconds")
       .Observe(plan_.telemetry->seconds_since_start() - begin);
+  plan_.telemetry->model_saved();
   plan_.telemetry->event("saved", name + " at version " + std::to_string(newest_.version()) +
                                       ", digest " + newest_.digest());
 }
@@ -291,9 +293,10 @@ void Direction::ask_evaluator(const Weights& weights, std::int32_t prompts, std:
     return !stop->load();
   };
   evaluating_ = true;
+  plan_.telemetry->progress("evaluator");
   self_->spawn([weights, plan, evaluator = evaluator_,
                 me = caf::actor_cast<caf::actor>(self_)](caf::event_based_actor* one) {
-    // No deadline of its own: the stall deadline watches the evaluator's progress.
+    // The deadline of this request is renewed by each decode step: check_evaluation() keeps it.
     one->request(evaluator, caf::infinite, evaluate_atom::value, weights, EvaluationPlanPtr(plan))
         .then(
             [one, me](const EvaluationResultPtr& result) {
@@ -348,6 +351,17 @@ void Direction::check_stall(const Cast* cast) {
        " s (director.stall-deadline-seconds); " + plan_.telemetry->who_does_what());
 }
 
+/// The request for an evaluation has no fixed end: each decode step renews its deadline.
+void Direction::check_evaluation() {
+  const double deadline = config().director.request_deadline_seconds;
+  if (!evaluating_ || !failure_.empty() ||
+      plan_.telemetry->seconds_since_progress("evaluator") < deadline)
+    return;
+  evaluating_ = false;
+  fail("the evaluation has made no decode step for " + std::to_string(deadline) +
+       " s (director.request-deadline-seconds); " + plan_.telemetry->who_does_what());
+}
+
 void Direction::stop() {
   interrupted_ = true;
   stop_evaluation_->store(true);
@@ -388,6 +402,7 @@ void Direction::wait(Cast* cast) {
       },
       [&](stop_atom) { stop(); }, [&](const caf::down_msg& message) { down(message, cast); },
       caf::after(std::chrono::milliseconds(500)) >> [] {});
+  check_evaluation();
   check_stall(cast);
 }
 

@@ -1,6 +1,7 @@
 #include "actors/evaluator/evaluator.hpp"
 
 #include "actors/report_exceptions.hpp"
+#include "actors/timed.hpp"
 
 #include <utility>
 
@@ -13,8 +14,9 @@ Evaluator::behavior_type evaluator(Evaluator::stateful_pointer<EvaluatorState> s
   state.setup = std::move(setup);
   state.setup.prepare_thread();
   state.engine = state.setup.engine();
-  return {[&state](evaluate_atom, const Weights& weights,
-                   const EvaluationPlanPtr& plan) -> caf::result<EvaluationResultPtr> {
+  const Timed timed(*state.setup.telemetry, state.name);
+  return {timed([&state](evaluate_atom, const Weights& weights,
+                         const EvaluationPlanPtr& plan) -> caf::result<EvaluationResultPtr> {
     ActivityLog& activity = state.setup.telemetry->activity(state.name);
     activity.enter("evaluate", true);
     auto result = std::make_shared<const EvaluationResult>(
@@ -23,7 +25,7 @@ Evaluator::behavior_type evaluator(Evaluator::stateful_pointer<EvaluatorState> s
     state.setup.telemetry->record(result->record);
     state.setup.telemetry->progress(state.name);
     return EvaluationResultPtr(std::move(result));
-  }};
+  })};
 }
 
 }  // namespace troupe

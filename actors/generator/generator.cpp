@@ -19,6 +19,7 @@ void GeneratorState::begin(Self self, GeneratorPlan plan, ReplayBuffer buffer,
   buffer_ = std::move(buffer);
   broadcaster_ = std::move(broadcaster);
   activity_ = &plan_.telemetry->activity(plan_.name);
+  timed_ = Timed(*plan_.telemetry, plan_.name);
   activity_->enter("start", true);
   plan_.prepare_thread();
   engine_ = plan_.engine();
@@ -42,9 +43,9 @@ void GeneratorState::ask_for_weights() {
   self_
       ->request(broadcaster_, plan_.deadlines.request, take_atom::value, plan_.name,
                 std::uint64_t{at_least})
-      .then([this](const Weights& weights) { take_weights(weights); },
+      .then(timed_([this](const Weights& weights) { take_weights(weights); }),
             [this](const caf::error& error) {
-              if (error == caf::sec::request_timeout)
+              if (timed_out(*plan_.telemetry, error))
                 return ask_for_weights();  // asking twice does no harm
               end_if_lost(error, "broadcaster");
             });
@@ -61,6 +62,7 @@ void GeneratorState::take_weights(const Weights& weights) {
   if (!intact) {
     constexpr int kMismatchLimit = 3;
     plan_.telemetry->metrics().counter("troupe_broadcaster_checksum_mismatch_total").Increment();
+    count_dropped(*plan_.telemetry, to_string(Errc::digest_mismatch));
     plan_.telemetry->event("digest_mismatch",
                            plan_.name + " refused version " + std::to_string(weights.version()));
     if (++mismatches_ >= kMismatchLimit) return self_->quit(make_error(Errc::digest_mismatch));
@@ -91,8 +93,11 @@ void GeneratorState::ask_for_tickets() {
   asked_for_tickets_ = true;
   const std::string holder = plan_.name + "#" + std::to_string(plan_.incarnation);
   self_->request(buffer_, plan_.deadlines.request, grant_atom::value, holder, plan_.tickets_at_once)
-      .then([this](const Tickets& tickets) { take_tickets(tickets); },
-            [this](const caf::error& error) { end_if_lost(error, "replay buffer"); });
+      .then(timed_([this](const Tickets& tickets) { take_tickets(tickets); }),
+            [this](const caf::error& error) {
+              timed_out(*plan_.telemetry, error);
+              end_if_lost(error, "replay buffer");
+            });
 }
 
 void GeneratorState::take_tickets(const Tickets& tickets) {
@@ -222,14 +227,15 @@ Generator::behavior_type generator(GeneratorState::Self self, GeneratorPlan plan
   auto& state = self->state;
   report_exceptions(self, *plan.telemetry, plan.name);
   self->set_down_handler([&state](const caf::down_msg& down) { state.verifier_down(down.source); });
+  const Timed timed(*plan.telemetry, plan.name);
   state.begin(self, std::move(plan), std::move(buffer), std::move(broadcaster));
   return {
-      [&state](take_atom, std::uint32_t count, const RolloutIds& acknowledged) {
+      timed([&state](take_atom, std::uint32_t count, const RolloutIds& acknowledged) {
         return state.take(count, acknowledged);
-      },
-      [&state](stop_atom) -> caf::result<GeneratorTotals> { return state.stop(); },
-      [&state](step_atom) { state.step(); },
-      [&state](check_atom) { state.check(); },
+      }),
+      timed([&state](stop_atom) -> caf::result<GeneratorTotals> { return state.stop(); }),
+      timed([&state](step_atom) { state.step(); }),
+      timed([&state](check_atom) { state.check(); }),
   };
 }
 

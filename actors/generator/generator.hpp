@@ -4,6 +4,7 @@
 #include "actors/generator/lending.hpp"
 #include "actors/interfaces.hpp"
 #include "actors/telemetry/telemetry.hpp"
+#include "actors/timed.hpp"
 #include "gpu/sampling/continuous_batch.hpp"
 
 #include <caf/stateful_actor.hpp>
@@ -72,6 +73,7 @@ class GeneratorState {
   bool asked_for_tickets_ = false, step_scheduled_ = false, stopping_ = false, has_weights_ = false;
   std::deque<Clock::time_point> submitted_;  // of the requests that wait in batch_
   int mismatches_ = 0;
+  Timed timed_;
   std::uint64_t rollouts_ = 0;
   std::uint64_t counted_prompt_tokens_ = 0;
   ActivityLog* activity_ = nullptr;

@@ -3,6 +3,7 @@
 #include "actors/errors.hpp"
 #include "actors/report_exceptions.hpp"
 #include "gpu/model/manifest.hpp"
+#include "gpu/training/lag.hpp"
 
 #include <algorithm>
 #include <caf/sec.hpp>
@@ -45,6 +46,7 @@ void LearnerState::begin(Self self, LearnerSetup setup, Director director) {
   setup_ = std::move(setup);
   director_ = std::move(director);
   activity_ = &setup_.telemetry->activity(name);
+  timed_ = Timed(*setup_.telemetry, name);
   activity_->enter("start", true);
   setup_.prepare_thread();
   engine_ = setup_.engine();
@@ -178,6 +180,10 @@ void LearnerState::supervised_updates() {
   record.positions_per_second =
       static_cast<double>(recorded_positions_) / std::max(1e-9, now - recorded_seconds_);
   record.gate_share = std::exchange(probed_now_, std::nullopt);
+  if (plan.gate) {
+    record.gate = plan.gate->share;
+    record.gate_limit = plan.gate->limit;
+  }
   recorded_positions_ = 0;
   recorded_seconds_ = now;
   setup_.telemetry->record(record);
@@ -201,17 +207,17 @@ void LearnerState::publish(std::function<void()> then) {
   self_
       ->request(plan_->rollout->broadcaster, setup_.deadlines.request, publish_atom::value,
                 published_)
-      .then(
-          [this, begin, then = std::move(then)] {
-            setup_.telemetry->metrics()
-                .histogram("troupe_broadcaster_publish_seconds")
-                .Observe(std::chrono::duration<double>(Clock::now() - begin).count());
-            self_->send(director_, updated_atom::value, update_, published_);
-            then();
-          },
-          [this](const caf::error& error) {
-            end_stage("the broadcaster failed: " + describe(error));
-          });
+      .then(timed_([this, begin, then = std::move(then)] {
+              setup_.telemetry->metrics()
+                  .histogram("troupe_broadcaster_publish_seconds")
+                  .Observe(std::chrono::duration<double>(Clock::now() - begin).count());
+              self_->send(director_, updated_atom::value, update_, published_);
+              then();
+            }),
+            [this](const caf::error& error) {
+              timed_out(*setup_.telemetry, error);
+              end_stage("the broadcaster failed: " + describe(error));
+            });
 }
 
 void LearnerState::ask_for_batch() {
@@ -222,16 +228,15 @@ void LearnerState::ask_for_batch() {
   activity_->enter("wait for batch", false);
   waiting_for_batch_ = true;
   self_->request(plan_->rollout->buffer, setup_.deadlines.request, take_atom::value, report)
-      .then(
-          [this](const BatchPtr& batch) {
-            if (std::exchange(waiting_for_batch_, false)) train(batch);
-          },
-          [this](const caf::error& error) {
-            if (!std::exchange(waiting_for_batch_, false)) return;
-            if (error == caf::sec::request_timeout)
-              return ask_for_batch();  // the buffer keeps what it answered
-            end_stage("the replay buffer failed: " + describe(error));
-          });
+      .then(timed_([this](const BatchPtr& batch) {
+              if (std::exchange(waiting_for_batch_, false)) train(batch);
+            }),
+            [this](const caf::error& error) {
+              if (!std::exchange(waiting_for_batch_, false)) return;
+              if (timed_out(*setup_.telemetry, error))
+                return ask_for_batch();  // the buffer keeps what it answered
+              end_stage("the replay buffer failed: " + describe(error));
+            });
 }
 
 /// Of a rollout that went on under newer weights the part that one version sampled, from the start
@@ -260,6 +265,19 @@ gpu::LogProbGap LearnerState::measure_gap(const std::vector<gpu::TrainingGroup>&
   return gap;
 }
 
+/// The update refuses such tokens with an exception, which ends the learner: the metric must tell
+/// before.
+void LearnerState::count_stale(const std::vector<gpu::TrainingGroup>& groups) {
+  std::uint64_t stale = 0;
+  for (const gpu::TrainingGroup& group : groups)
+    for (const gpu::TrainingRollout& rollout : group)
+      stale += gpu::tokens_beyond(rollout, version_, plan_->rollout->staleness_bound);
+  if (stale == 0) return;
+  setup_.telemetry->metrics()
+      .counter("troupe_learner_stale_trained_total")
+      .Increment(static_cast<double>(stale));
+}
+
 void LearnerState::train(const BatchPtr& batch) {
   if (!batch) return ask_for_batch();
   activity_->enter("train", true);
@@ -267,6 +285,7 @@ void LearnerState::train(const BatchPtr& batch) {
   wait_seconds_ = begin - std::exchange(waiting_since_, std::nullopt).value_or(begin);
   const RolloutPlan& plan = *plan_->rollout;
   const std::vector<gpu::TrainingGroup> groups = training_groups(*batch);
+  count_stale(groups);
   const gpu::LogProbGap gap = measure_gap(groups);
   stage_gap_.add(gap);
   gpu::UpdateConfig config = setup_.update;
@@ -357,12 +376,14 @@ void LearnerState::end_stage(const std::string& failure) {
 
 Learner::behavior_type learner(LearnerState::Self self, LearnerSetup setup, Director director) {
   auto& state = self->state;
-  report_exceptions(self, *setup.telemetry, state.name);
+  Telemetry* const telemetry = setup.telemetry;
+  report_exceptions(self, *telemetry, state.name);
   state.begin(self, std::move(setup), std::move(director));
+  const Timed timed(*telemetry, state.name);
   return {
-      [&state](begin_atom, const LearnerPlanPtr& plan) { state.begin_stage(plan); },
-      [&state](stop_atom) { state.stop(); },
-      [&state](step_atom) { state.step(); },
+      timed([&state](begin_atom, const LearnerPlanPtr& plan) { state.begin_stage(plan); }),
+      timed([&state](stop_atom) { state.stop(); }),
+      timed([&state](step_atom) { state.step(); }),
   };
 }
 

@@ -4,6 +4,7 @@
 #include "actors/interfaces.hpp"
 #include "actors/learner/gate.hpp"
 #include "actors/telemetry/telemetry.hpp"
+#include "actors/timed.hpp"
 #include "actors/waiting_line.hpp"
 #include "gpu/training/policy_update.hpp"
 
@@ -79,6 +80,7 @@ class LearnerState {
   void publish(std::function<void()> then);
   void ask_for_batch();
   void train(const BatchPtr& batch);
+  void count_stale(const std::vector<gpu::TrainingGroup>& groups);
   void record(const Batch& batch, const gpu::UpdateStats& stats, const gpu::LogProbGap& gap,
               double train_seconds);
   gpu::LogProbGap measure_gap(const std::vector<gpu::TrainingGroup>& groups);
@@ -110,6 +112,7 @@ class LearnerState {
   double recorded_seconds_ = 0;
   gpu::SupervisedStats last_;
   std::optional<double> gate_share_, probed_now_;
+  Timed timed_;
   ActivityLog* activity_ = nullptr;
 };
 

@@ -133,6 +133,7 @@ void Ledger::drop(Attempt& attempt, const std::string& reason) {
   if (attempt.state == AttemptState::open) ++generated_rollouts_;  // began, and ends here
   attempt.state = AttemptState::dropped;
   ++dropped_rollouts_[reason];
+  ++dropped_lengths_[reason][attempt.tokens_known ? length_bucket(attempt.tokens) : 0];
   dropped_tokens_[reason] += attempt.tokens;
 }
 
@@ -145,6 +146,7 @@ void Ledger::notice(const RolloutNotice& notice) {
     if (attempt.state == AttemptState::dropped && !attempt.tokens_known) {
       count_generated(attempt, notice.tokens);  // lost before its length was known
       dropped_tokens_["late"] += notice.tokens;
+      ++dropped_lengths_["late"][length_bucket(notice.tokens)];
     } else if (attempt.state == AttemptState::open) {
       count_generated(attempt, notice.tokens);
       attempt.state = AttemptState::in_flight;
@@ -357,6 +359,7 @@ void Ledger::trained(std::uint64_t batch) {
   settle(batch, [this](Attempt& attempt) {
     attempt.state = AttemptState::trained;
     ++trained_rollouts_;
+    ++trained_lengths_[length_bucket(attempt.tokens)];
     trained_tokens_ += attempt.tokens;
   });
 }
@@ -414,6 +417,8 @@ LedgerRecord Ledger::record() const {
   record.trained_tokens = trained_tokens_;
   record.dropped_rollouts = dropped_rollouts_;
   record.dropped_tokens = dropped_tokens_;
+  record.dropped_lengths = dropped_lengths_;
+  record.trained_lengths = trained_lengths_;
   record.tickets_granted = granted_;
   record.tickets_reissued = reissued_;
   record.duplicate_rollouts = duplicates_;

@@ -138,6 +138,8 @@ class Ledger {
   std::uint64_t generated_rollouts_ = 0, generated_tokens_ = 0;
   std::uint64_t trained_rollouts_ = 0, trained_tokens_ = 0;
   std::map<std::string, std::uint64_t> dropped_rollouts_, dropped_tokens_;
+  std::map<std::string, LengthCounts> dropped_lengths_;
+  LengthCounts trained_lengths_;
   std::uint64_t refilled_ = 0;  // since the last batch
   std::uint64_t granted_ = 0, reissued_ = 0, duplicates_ = 0, max_lag_ = 0, beyond_bound_ = 0;
 };

@@ -2,6 +2,7 @@
 
 #include "actors/errors.hpp"
 #include "actors/report_exceptions.hpp"
+#include "actors/timed.hpp"
 
 #include <caf/send.hpp>
 #include <caf/typed_response_promise.hpp>
@@ -118,22 +119,23 @@ ReplayBuffer::behavior_type replay_buffer(ReplayBuffer::stateful_pointer<ReplayB
     state.holders.erase(holder);
     state.serve(self->clock().now());
   });
+  const Timed timed(*state.plan.telemetry, state.name);
   return {
-      [self, &state](grant_atom, const std::string& holder,
-                     std::uint32_t count) -> caf::result<Tickets> {
-        if (state.closed) return make_error(Errc::stage_over);
+      timed([self, &state](grant_atom, const std::string& holder,
+                           std::uint32_t count) -> caf::result<Tickets> {
+        if (state.closed) return refused(*state.plan.telemetry, Errc::stage_over);
         const auto sender = caf::actor_cast<caf::actor_addr>(self->current_sender());
         if (state.holders.emplace(sender, holder).second) self->monitor(sender);
         auto promise = self->make_response_promise<Tickets>();
         state.generators.add(promise, {holder, count}, self->clock().now());
         state.serve(self->clock().now());
         return promise;
-      },
-      [self, &state](notice_atom, const RolloutNotices& notices) {
+      }),
+      timed([self, &state](notice_atom, const RolloutNotices& notices) {
         for (const RolloutNotice& notice : notices) state.ledger.notice(notice);
         state.serve(self->clock().now());
-      },
-      [self, &state](append_atom, const GradedRollouts& rollouts) -> caf::result<RolloutIds> {
+      }),
+      timed([self, &state](append_atom, const GradedRollouts& rollouts) -> caf::result<RolloutIds> {
         state.activity->enter("append", true);
         RolloutIds acknowledged;
         const std::uint64_t before = state.ledger.record().duplicate_rollouts;
@@ -147,32 +149,34 @@ ReplayBuffer::behavior_type replay_buffer(ReplayBuffer::stateful_pointer<ReplayB
         state.serve(self->clock().now());
         state.activity->enter("wait", false);
         return acknowledged;
-      },
-      [self, &state](take_atom, const TrainedReport& report) -> caf::result<BatchPtr> {
+      }),
+      timed([self, &state](take_atom, const TrainedReport& report) -> caf::result<BatchPtr> {
         state.settle(report);
         state.report();
-        if (state.closed) return make_error(Errc::stage_over);
-        if (!state.learner.empty()) return make_error(Errc::already_waiting);
+        if (state.closed) return refused(*state.plan.telemetry, Errc::stage_over);
+        if (!state.learner.empty()) return refused(*state.plan.telemetry, Errc::already_waiting);
         if (state.leased) return state.leased;  // the answer before never arrived
         auto promise = self->make_response_promise<BatchPtr>();
         state.learner.add(promise, report.version, self->clock().now());
         state.serve(self->clock().now());
         return promise;
-      },
-      [&state](settle_atom, const TrainedReport& report) {
+      }),
+      timed([&state](settle_atom, const TrainedReport& report) {
         state.settle(report);
         state.report();
-      },
-      [&state](ledger_atom) -> caf::result<LedgerRecord> { return state.ledger.record(); },
-      [&state](close_atom, const std::string& reason) -> caf::result<LedgerRecord> {
+      }),
+      timed([&state](ledger_atom) -> caf::result<LedgerRecord> { return state.ledger.record(); }),
+      timed([&state](close_atom, const std::string& reason) -> caf::result<LedgerRecord> {
         state.closed = true;
+        for (std::size_t i = state.generators.size() + state.learner.size(); i > 0; --i)
+          count_dropped(*state.plan.telemetry, to_string(Errc::stage_over));
         state.generators.refuse_all(make_error(Errc::stage_over));
         state.learner.refuse_all(make_error(Errc::stage_over));
         state.ledger.close(reason);
         state.report();
         return state.ledger.record();
-      },
-      [self, &state](check_atom) {
+      }),
+      timed([self, &state](check_atom) {
         const auto now = self->clock().now();
         state.plan.telemetry->metrics()
             .gauge("troupe_actor_mailbox_depth", state.name)
@@ -182,7 +186,7 @@ ReplayBuffer::behavior_type replay_buffer(ReplayBuffer::stateful_pointer<ReplayB
         state.generators.answer_impatient(now, state.plan.deadlines.patience());
         state.learner.answer_impatient(now, state.plan.deadlines.patience());
         self->delayed_send(self, state.plan.deadlines.check_interval(), check_atom::value);
-      },
+      }),
   };
 }
 

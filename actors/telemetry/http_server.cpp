@@ -2,8 +2,13 @@
 
 #include <CivetServer.h>
 
+#include <chrono>
+#include <future>
 #include <list>
+#include <netdb.h>
 #include <stdexcept>
+#include <sys/socket.h>
+#include <unistd.h>
 
 namespace troupe {
 
@@ -45,9 +50,24 @@ int keep_quiet(const mg_connection*, const char*) {
   return 1;
 }  // errors are thrown instead
 
+/// One connection, closed at once. What comes of it does not matter.
+void knock(const std::string& address, int port) {
+  addrinfo wanted{}, *found = nullptr;
+  wanted.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
+  wanted.ai_socktype = SOCK_STREAM;
+  if (getaddrinfo(address.c_str(), std::to_string(port).c_str(), &wanted, &found) != 0) return;
+  const int socket = ::socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (socket >= 0) {
+    ::connect(socket, found->ai_addr, found->ai_addrlen);
+    ::close(socket);
+  }
+  freeaddrinfo(found);
+}
+
 }  // namespace
 
 struct HttpServer::State {
+  std::string address;
   std::list<PageHandler> handlers;  // must outlive the server
   std::unique_ptr<CivetServer> server;
 };
@@ -55,6 +75,7 @@ struct HttpServer::State {
 HttpServer::HttpServer(const std::string& address, int port,
                        const std::map<std::string, Page>& pages)
     : state_(std::make_unique<State>()) {
+  state_->address = address;
   const std::string where = listening(address, port);
   CivetCallbacks callbacks;
   callbacks.log_message = keep_quiet;
@@ -73,7 +94,13 @@ HttpServer::HttpServer(const std::string& address, int port,
 }
 
 HttpServer::~HttpServer() {
-  state_->server->close();  // waits for running handlers
+  // CivetWeb's listening thread looks every two seconds whether it is to stop, or when somebody
+  // comes: so somebody comes until it has.
+  constexpr std::chrono::milliseconds kInterval{5};
+  const int bound = port();
+  const auto closed =
+      std::async(std::launch::async, [this] { state_->server->close(); });  // waits for handlers
+  while (closed.wait_for(kInterval) != std::future_status::ready) knock(state_->address, bound);
 }
 
 int HttpServer::port() const {

@@ -20,7 +20,7 @@ class HttpServer {
   /// pages: by path ("/metrics"). port 0: the system chooses one.
   /// Errors: throws std::runtime_error naming address and port if it cannot bind.
   HttpServer(const std::string& address, int port, const std::map<std::string, Page>& pages);
-  ~HttpServer();
+  ~HttpServer();     // waits for pages under way; else it takes milliseconds
   int port() const;  // the bound one
 
  private:

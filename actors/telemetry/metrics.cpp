@@ -17,6 +17,8 @@ using enum MetricKind;
 const std::vector<double> kMicroToSeconds = {1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3,
                                              1e-2, 3e-2, 0.1,  0.3,  1,    3};
 const std::vector<double> kMilliToMinutes = {1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1, 3, 10, 30, 100};
+const std::vector<double> kLengths = {16,   32,   64,   128,   256,   512,  1024,
+                                      2048, 4096, 8192, 16384, 32768, 65536};
 const std::vector<double> kVersions = {0, 1, 2, 3, 4, 6, 8, 12, 16, 32};
 const std::vector<double> kRatios = {0.5,  0.8,  0.9,  0.95, 0.98, 0.99, 1,
                                      1.01, 1.02, 1.05, 1.1,  1.25, 2};
@@ -52,7 +54,8 @@ std::vector<MetricDefinition> make_list() {
        {},
        {"pass", "fail", "infra_error"}},
       {"troupe_verifier_queue_depth", gauge, "Rollouts that wait to be graded.", "actor"},
-      {"troupe_verifier_oldest_pending_seconds", gauge, "Age of the oldest rollout that waits.",
+      {"troupe_verifier_oldest_pending_seconds", gauge,
+       "Time for which the verifier has held the oldest rollout that the buffer does not have yet.",
        "actor"},
       // replay buffer
       {"troupe_replay_appended_total", counter, "Graded rollouts taken in."},
@@ -83,6 +86,10 @@ std::vector<MetricDefinition> make_list() {
        "reason"},
       {"troupe_ledger_dropped_tokens_total", counter, "Tokens never trained on, by reason.",
        "reason"},
+      {"troupe_ledger_dropped_length_tokens", histogram,
+       "Lengths of rollouts never trained on, where known, by reason.", "reason", kLengths},
+      {"troupe_ledger_trained_length_tokens", histogram, "Lengths of rollouts trained on.", "",
+       kLengths},
       {"troupe_ledger_tickets_granted_total", counter,
        "Groups that generators were let to sample."},
       {"troupe_ledger_tickets_reissued_total", counter,
@@ -123,7 +130,8 @@ std::vector<MetricDefinition> make_list() {
       {"troupe_learner_nan_updates_total", counter, "Updates refused as not finite."},
       {"troupe_learner_checkpoint_seconds", histogram, "Time to save a model.", "",
        kMilliToMinutes},
-      {"troupe_learner_checkpoint_age_seconds", gauge, "Age of the newest saved model."},
+      {"troupe_learner_checkpoint_age_seconds", gauge,
+       "Time since a model was last saved; since the run began if none was."},
       // broadcaster
       {"troupe_broadcaster_publish_seconds", histogram,
        "Time until every generator holds a version.", "", kMilliToMinutes},
@@ -134,12 +142,17 @@ std::vector<MetricDefinition> make_list() {
        "Versions whose digest did not match."},
       // every actor
       {"troupe_actor_mailbox_depth", gauge, "Messages that wait in the mailbox.", "actor"},
-      {"troupe_actor_message_seconds", histogram, "Time to handle one message.", "actor",
-       kMicroToSeconds},
+      {"troupe_actor_message_seconds", histogram,
+       "Time to handle one message or answer, waiting not included.", "actor", kMicroToSeconds},
       {"troupe_actor_credits_available", gauge, "Items the actor may still ask for or send.",
        "actor"},
-      {"troupe_actor_dropped_messages_total", counter,
-       "Messages refused or undeliverable, by reason.", "reason"},
+      {"troupe_actor_dropped_messages_total",
+       counter,
+       "Messages refused, not understood or not answered in time, by reason.",
+       "reason",
+       {},
+       {"unexpected", "timeout", "already_waiting", "stage_over", "version_not_newer",
+        "digest_mismatch"}},
       {"troupe_actor_restarts_total", counter, "Restarts by the director.", "actor"},
       {"troupe_actor_last_progress_timestamp_seconds", gauge,
        "Unix time of the actor's last progress (from progress()).", "actor"},

@@ -50,6 +50,39 @@ void grow(Metrics& metrics, const std::string& name, const Reasons& now, const R
   }
 }
 
+/// The rollouts that `now` has more than `before`; `tokens` are theirs. Unknown lengths stay out.
+void observe_lengths(prometheus::Histogram& histogram, const std::vector<double>& bounds,
+                     const LengthCounts& now, const LengthCounts& before, double tokens) {
+  std::vector<double> increments(bounds.size() + 1);
+  for (const auto& [length, count] : now) {
+    if (length == 0) continue;
+    const auto old = before.find(length);
+    const auto bucket = std::lower_bound(bounds.begin(), bounds.end(), static_cast<double>(length));
+    increments[static_cast<std::size_t>(bucket - bounds.begin())] +=
+        static_cast<double>(count - (old == before.end() ? 0 : old->second));
+  }
+  histogram.ObserveMultiple(increments, tokens);
+}
+
+template <class Key, class Value>
+Value value_or_none(const std::map<Key, Value>& map, const Key& key) {
+  const auto found = map.find(key);
+  return found == map.end() ? Value{} : found->second;
+}
+
+void export_lengths(Metrics& metrics, const LedgerRecord& ledger, const LedgerRecord& before) {
+  const std::string dropped = "troupe_ledger_dropped_length_tokens";
+  const std::string trained = "troupe_ledger_trained_length_tokens";
+  for (const auto& [reason, counts] : ledger.dropped_lengths)
+    observe_lengths(metrics.histogram(dropped, reason), buckets_of(dropped), counts,
+                    value_or_none(before.dropped_lengths, reason),
+                    static_cast<double>(value_or_none(ledger.dropped_tokens, reason) -
+                                        value_or_none(before.dropped_tokens, reason)));
+  observe_lengths(metrics.histogram(trained), buckets_of(trained), ledger.trained_lengths,
+                  before.trained_lengths,
+                  static_cast<double>(ledger.trained_tokens - before.trained_tokens));
+}
+
 }  // namespace
 
 void export_record(Metrics& metrics, const RolloutUpdateRecord& update) {
@@ -117,6 +150,7 @@ void export_record(Metrics& metrics, const LedgerRecord& ledger, const LedgerRec
   grow(metrics, "troupe_ledger_dropped_rollouts_total", ledger.dropped_rollouts,
        before.dropped_rollouts);
   grow(metrics, "troupe_ledger_dropped_tokens_total", ledger.dropped_tokens, before.dropped_tokens);
+  export_lengths(metrics, ledger, before);
   grow(metrics.counter("troupe_ledger_tickets_granted_total"), ledger.tickets_granted,
        before.tickets_granted);
   grow(metrics.counter("troupe_ledger_tickets_reissued_total"), ledger.tickets_reissued,

@@ -91,6 +91,8 @@ std::string update_line_json(const SupervisedRecord& u) {
                {"learning_rate", u.learning_rate},
                {"gradient_norm", u.gradient_norm},
                {"positions_per_second", u.positions_per_second}};
+  if (u.gate > 0) line["gate"] = u.gate;
+  if (u.gate > 0) line["gate_limit"] = u.gate_limit;
   if (u.gate_share) line["gate_share"] = *u.gate_share;
   return dump_json(line);
 }

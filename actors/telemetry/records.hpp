@@ -1,7 +1,9 @@
 #pragma once
 // What a run says about itself: plain data that the director collects and the writers render
 // (status, metrics.jsonl, summary.json, report.html).
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -54,7 +56,17 @@ struct SupervisedRecord {
   double loss = 0, learning_rate = 0, gradient_norm = 0;
   double positions_per_second = 0;
   std::optional<double> gate_share;  // probed at this update
+  double gate = 0;                   // the share to be reached; 0: the stage has no gate
+  std::int32_t gate_limit = 0;       // updates after which a gate that is not passed ends the run
 };
+
+/// Rollouts by length in tokens. Key: the upper bound of a bucket, 16, 32, 64, ...; 0 counts those
+/// whose length is not known.
+using LengthCounts = std::map<std::uint64_t, std::uint64_t>;
+inline std::uint64_t length_bucket(std::uint64_t tokens) {
+  constexpr std::uint64_t kLeast = 16, kMost = std::uint64_t{1} << 32;
+  return std::bit_ceil(std::clamp(tokens, kLeast, kMost));
+}
 
 /// Where every rollout and token is. The same identity holds in rollouts and in tokens:
 /// generated = trained + buffered + in_flight + sum of dropped. Rollouts that are still being
@@ -65,6 +77,10 @@ struct LedgerRecord {
                 in_flight_rollouts = 0;
   std::uint64_t generated_tokens = 0, trained_tokens = 0, buffered_tokens = 0, in_flight_tokens = 0;
   std::map<std::string, std::uint64_t> dropped_rollouts, dropped_tokens;  // by reason
+  /// What was lost must not be of other lengths than what was trained, or training is biased. The
+  /// counts of a reason add up to dropped_rollouts; "late" holds what became known of the unknown.
+  std::map<std::string, LengthCounts> dropped_lengths;  // by reason
+  LengthCounts trained_lengths;
   std::uint64_t tickets_granted = 0, tickets_reissued = 0, duplicate_rollouts = 0;
   std::uint64_t max_lag = 0, tokens_beyond_bound = 0;
   std::int64_t imbalance_rollouts = 0,

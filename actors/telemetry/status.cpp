@@ -50,6 +50,14 @@ class Line {
   bool colour_;
 };
 
+/// Without the escapes that set colours.
+std::size_t shown_columns(const std::string& line) {
+  std::string text = line;
+  for (std::size_t at; (at = text.find('\x1b')) != std::string::npos;)
+    text.erase(at, text.find('m', at) - at + 1);
+  return columns(text);
+}
+
 std::string lag_text(const RolloutUpdateRecord& update, std::optional<std::uint64_t> bound) {
   const std::uint64_t highest = update.lag_histogram.empty() ? 0 : update.lag_histogram.size() - 1;
   return fmt::format("{:.1f}/{}", mean_lag(update.lag_histogram), bound.value_or(highest));
@@ -96,17 +104,26 @@ std::string supervised_figures(const SupervisedRecord& u) {
   return u.gate_share ? line + fmt::format(" gate {:.3f}", *u.gate_share) : line;
 }
 
+/// "12/50", or at a gate "1400 of at most 6000, gate 0.812/0.930".
+std::string progress_text(const StatusView& view) {
+  if (!view.at_gate()) return fmt::format("{}/{}", view.update, view.updates);
+  return fmt::format("{} of at most {}, gate {}/{:.3f}", view.update, view.supervised->gate_limit,
+                     view.gate_share ? fmt::format("{:.3f}", *view.gate_share) : "?",
+                     view.supervised->gate);
+}
+
+/// Of the planned updates, or at a gate of those it leaves.
 std::string progress_bar(const StatusView& view) {
-  constexpr int kCells = 24;
-  const int full =
-      view.updates > 0 ? std::clamp(kCells * view.update / view.updates, 0, kCells) : 0;
+  constexpr std::int64_t kCells = 24;
+  const std::int64_t all = view.at_gate() ? view.supervised->gate_limit : view.updates;
+  const auto full = all > 0 ? std::clamp(kCells * view.update / all, std::int64_t{0}, kCells) : 0;
   return fmt::format("[{:#<{}}{:.<{}}]", "", full, "", kCells - full);
 }
 
 std::string head_line(const StatusView& view, std::size_t width, bool colour) {
   Line line(width, colour);
   line.add(view.run, kDim).add("  ").add(view.stage, kBold);
-  line.add(fmt::format("  {}/{} ", view.update, view.updates)).add(progress_bar(view), kGreen);
+  line.add("  " + progress_text(view) + " ").add(progress_bar(view), kGreen);
   if (const auto left = view.seconds_left())
     line.add("  ETA ", kDim).add(duration_text(*left), kBold);
   return line.text();
@@ -124,7 +141,8 @@ void add_rollout_lines(std::vector<std::string>& block, const StatusView& view, 
   block.push_back(learning.text());
   Line speed(width, colour);
   speed.add("  ").figure("generator", short_rate(view.generator_tokens_per_second) + " tok/s");
-  speed.figure("learner", short_rate(view.learner_tokens_per_second) + " tok/s");
+  speed.figure("learner", short_rate(view.learner_tokens_per_second) +
+                              fmt::format(" tok/s (last {})", kRecentUpdates));
   if (view.ledger) {
     speed.figure("open", std::to_string(view.ledger->open_rollouts));
     speed.figure("buffered", std::to_string(view.ledger->buffered_rollouts));
@@ -136,13 +154,29 @@ void add_rollout_lines(std::vector<std::string>& block, const StatusView& view, 
 
 }  // namespace
 
+bool StatusView::at_gate() const {
+  return supervised && supervised->gate > 0 && update >= updates &&
+         !(gate_share && *gate_share >= supervised->gate);
+}
+
+double recent_tokens_per_second(const std::vector<RolloutUpdateRecord>& updates) {
+  const std::size_t recent = std::min(updates.size(), kRecentUpdates);
+  double tokens = 0, seconds = 0;
+  for (auto update = updates.end() - static_cast<std::ptrdiff_t>(recent); update != updates.end();
+       ++update) {
+    tokens += static_cast<double>(update->trained_tokens);
+    seconds += update->train_seconds;
+  }
+  return seconds > 0 ? tokens / seconds : 0;
+}
+
 std::optional<double> StatusView::seconds_left() const {
-  if (update <= 0 || updates <= 0) return {};
+  if (update <= 0 || updates <= 0 || at_gate()) return {};
   return stage_seconds / update * std::max(0, updates - update);
 }
 
 std::string plain_line(const StatusView& view) {
-  std::string line = fmt::format("{} {}/{}", view.stage, view.update, view.updates);
+  std::string line = view.stage + " " + progress_text(view);
   if (view.rollout_update)
     line += rollout_figures(view);
   else if (view.supervised)
@@ -182,14 +216,20 @@ std::vector<std::string> status_block(const StatusView& view, std::size_t width,
   return block;
 }
 
-LiveTerminal::LiveTerminal(std::FILE* out) : out_(out) {}
+LiveTerminal::LiveTerminal(std::FILE* out, std::function<std::size_t()> width)
+    : out_(out), width_(std::move(width)) {}
 
 LiveTerminal::~LiveTerminal() {
   draw({});
 }
 
 std::string LiveTerminal::erased() const {
-  return block_.empty() ? "" : fmt::format("\x1b[{}A\r\x1b[J", block_.size());
+  if (block_.empty()) return "";
+  const std::size_t across = std::max<std::size_t>(1, width());
+  std::size_t rows = 0;
+  for (const std::string& line : block_)
+    rows += std::max<std::size_t>(1, (shown_columns(line) + across - 1) / across);
+  return fmt::format("\x1b[{}A\r\x1b[J", rows);
 }
 
 void LiveTerminal::draw(std::vector<std::string> block) {
@@ -211,6 +251,7 @@ void LiveTerminal::print_above(const std::string& line) {
 }
 
 std::size_t LiveTerminal::width() const {
+  if (width_) return width_();
   winsize size{};
   const bool known = ioctl(fileno(out_), TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
   return known ? size.ws_col : 80;

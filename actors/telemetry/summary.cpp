@@ -16,6 +16,19 @@ Json counts(const std::map<std::string, std::uint64_t>& by_reason) {
   return object;
 }
 
+Json lengths(const LengthCounts& counts) {
+  Json object = Json::object();
+  for (const auto& [bound, count] : counts)
+    object[bound == 0 ? "unknown" : std::to_string(bound)] = count;
+  return object;
+}
+
+Json lengths(const std::map<std::string, LengthCounts>& by_reason) {
+  Json object = Json::object();
+  for (const auto& [reason, counts] : by_reason) object[reason] = lengths(counts);
+  return object;
+}
+
 void add_rl(Json& out, const StageRecord& stage) {
   out["refused_updates"] = stage.refused_updates;
   out["generated_tokens"] = stage.ledger.generated_tokens;
@@ -74,6 +87,8 @@ Json ledger_json(const LedgerRecord& ledger) {
           {"buffered_rollouts", ledger.buffered_rollouts},
           {"in_flight_rollouts", ledger.in_flight_rollouts},
           {"dropped_rollouts", counts(ledger.dropped_rollouts)},
+          {"dropped_lengths", lengths(ledger.dropped_lengths)},
+          {"trained_lengths", lengths(ledger.trained_lengths)},
           {"imbalance_rollouts", ledger.imbalance_rollouts},
           {"generated_tokens", ledger.generated_tokens},
           {"trained_tokens", ledger.trained_tokens},

@@ -13,6 +13,7 @@
 #include "actors/telemetry/trace.hpp"
 #include "gpu/model/atomic_file.hpp"
 
+#include <algorithm>
 #include <condition_variable>
 #include <fmt/format.h>
 #include <map>
@@ -64,7 +65,7 @@ struct Telemetry::State {
   void save(const char* file, const std::string& content);
   void redraw_until_stopped();
   std::map<std::string, double> ages(Clock::time_point time) const;
-  HttpReply metrics_page();
+  std::string scrape();
   HttpReply health_page();
   HttpReply index_page();
 
@@ -89,6 +90,8 @@ struct Telemetry::State {
     prometheus::Gauge* timestamp;
   };
   std::map<std::string, Progress> progress;
+  Clock::time_point saved = Clock::now();
+  std::map<std::string, std::optional<Clock::time_point>> held_since;  // by verifier
   double progress_deadline = 0;
   Clock::time_point progress_expected_from = Clock::now();
 
@@ -121,9 +124,13 @@ Telemetry::State::State(TelemetryOptions given)
   if (options.metrics_port != 0)
     server = std::make_unique<HttpServer>(
         options.metrics_address, options.metrics_port,
-        std::map<std::string, HttpServer::Page>{{"/metrics", [this] { return metrics_page(); }},
-                                                {"/healthz", [this] { return health_page(); }},
-                                                {"/", [this] { return index_page(); }}});
+        std::map<std::string, HttpServer::Page>{
+            {"/metrics",
+             [this] {
+               return HttpReply{200, "text/plain; version=0.0.4; charset=utf-8", scrape()};
+             }},
+            {"/healthz", [this] { return health_page(); }},
+            {"/", [this] { return index_page(); }}});
   std::unique_lock lock(mutex);
   write_line(run_line(run), lock);
   if (options.terminal_status && !options.quiet)
@@ -189,9 +196,11 @@ StatusView Telemetry::State::view() {
   if (generator_busy > 0)
     v.generator_tokens_per_second =
         static_cast<double>(s.ledger.generated_tokens) * generators / generator_busy;
-  if (v.rollout_update && v.rollout_update->train_seconds > 0)
-    v.learner_tokens_per_second =
-        static_cast<double>(v.rollout_update->trained_tokens) / v.rollout_update->train_seconds;
+  v.learner_tokens_per_second = recent_tokens_per_second(s.rollout_updates);
+  const auto probed =
+      std::find_if(s.supervised_updates.rbegin(), s.supervised_updates.rend(),
+                   [](const auto& update) { return update.gate_share.has_value(); });
+  if (probed != s.supervised_updates.rend()) v.gate_share = probed->gate_share;
   return v;
 }
 
@@ -256,10 +265,20 @@ std::map<std::string, double> Telemetry::State::ages(Clock::time_point time) con
   return out;
 }
 
-HttpReply Telemetry::State::metrics_page() {
+std::string Telemetry::State::scrape() {
   for (const auto& [actor, time] : actor_times())
     metrics.gauge("troupe_actor_idle_ratio", actor).Set(time.idle_ratio());
-  return {200, "text/plain; version=0.0.4; charset=utf-8", metrics.expose()};
+  const auto since = [](Clock::time_point begin) {
+    return std::chrono::duration<double>(Clock::now() - begin).count();
+  };
+  {
+    const std::lock_guard lock(mutex);
+    metrics.gauge("troupe_learner_checkpoint_age_seconds").Set(since(saved));
+    for (const auto& [verifier, oldest] : held_since)
+      metrics.gauge("troupe_verifier_oldest_pending_seconds", verifier)
+          .Set(oldest ? since(*oldest) : 0);
+  }
+  return metrics.expose();
 }
 
 HttpReply Telemetry::State::health_page() {
@@ -407,6 +426,28 @@ double Telemetry::seconds_since_progress() const {
   for (const auto& [actor, entry] : state_->progress)
     least = std::min(least, std::chrono::duration<double>(time - entry.last).count());
   return least;
+}
+
+double Telemetry::seconds_since_progress(const std::string& actor) const {
+  const std::lock_guard lock(state_->mutex);
+  const auto found = state_->progress.find(actor);
+  if (found != state_->progress.end())
+    return std::chrono::duration<double>(Clock::now() - found->second.last).count();
+  return state_->now() - (state_->run.stages.empty() ? 0 : state_->run.stages.back().begin);
+}
+
+void Telemetry::model_saved() {
+  const std::lock_guard lock(state_->mutex);
+  state_->saved = Clock::now();
+}
+
+void Telemetry::holds_since(const std::string& verifier, std::optional<Clock::time_point> oldest) {
+  const std::lock_guard lock(state_->mutex);
+  state_->held_since[verifier] = oldest;
+}
+
+std::string Telemetry::scrape() {
+  return state_->scrape();
 }
 
 std::string Telemetry::who_does_what() const {

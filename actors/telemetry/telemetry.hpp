@@ -7,6 +7,7 @@
 #include <chrono>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -103,10 +104,19 @@ class Telemetry {
   void progress(const std::string& actor);
   /// Seconds since any actor called progress() or a stage began.
   double seconds_since_progress() const;
+  /// Seconds since this actor called progress(), or since the stage began if it has not.
+  double seconds_since_progress(const std::string& actor) const;
   /// "learner: wait for batch; generator-0: decode": what every actor is at, for the message of a
   /// stalled run.
   std::string who_does_what() const;
   RunOverview overview() const;
+
+  /// A model was saved: its age counts from here.
+  void model_saved();
+  /// Since when `verifier` has held the oldest rollout that the buffer does not have; none: nothing.
+  void holds_since(const std::string& verifier, std::optional<Clock::time_point> oldest);
+  /// What /metrics answers: the metrics, ages and shares as of this moment.
+  std::string scrape();
 
   /// Writes summary.json and report.html (trace.json with --trace) from all that was recorded;
   /// atomic; may be called again. A file that cannot be written is reported as an event.

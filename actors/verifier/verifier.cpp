@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <optional>
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
 #include <utility>
@@ -75,7 +76,14 @@ void VerifierState::begin(Self self, VerifierPlan plan, ReplayBuffer buffer) {
   plan_ = std::move(plan);
   buffer_ = std::move(buffer);
   activity_ = &plan_.telemetry->activity(plan_.name);
+  timed_ = Timed(*plan_.telemetry, plan_.name);
+  show_oldest();  // what a predecessor held is lent again
   activity_->enter("wait for rollouts", false);
+}
+
+void VerifierState::show_oldest() {
+  plan_.telemetry->holds_since(plan_.name,
+                               held_.empty() ? std::nullopt : std::optional(held_.begin()->second));
 }
 
 void VerifierState::join(const std::string& generator_name, const Generator& generator) {
@@ -88,22 +96,27 @@ void VerifierState::ask(const std::string& generator_name, const Generator& gene
   self_
       ->request(generator, plan_.deadlines.request, take_atom::value, plan_.rollouts_at_once,
                 acknowledged)
-      .then([=, this](const Rollouts& rollouts) { grade(generator_name, generator, rollouts); },
-            [=, this](const caf::error& error) {
-              if (error == caf::sec::request_timeout) {
-                plan_.telemetry->event("slow_generator",
-                                       generator_name + " has not answered " + plan_.name);
-                return ask(generator_name, generator, {});
-              }
-              activity_->enter("wait for rollouts",
-                               false);  // gone: the director names its successor
-            });
+      .then(
+          timed_(
+              [=, this](const Rollouts& rollouts) { grade(generator_name, generator, rollouts); }),
+          [=, this](const caf::error& error) {
+            if (timed_out(*plan_.telemetry, error)) {
+              plan_.telemetry->event("slow_generator",
+                                     generator_name + " has not answered " + plan_.name);
+              return ask(generator_name, generator, {});
+            }
+            activity_->enter("wait for rollouts",
+                             false);  // gone: the director names its successor
+          });
 }
 
 void VerifierState::grade(const std::string& generator_name, const Generator& generator,
                           const Rollouts& rollouts) {
   if (rollouts.empty()) return ask(generator_name, generator, {});
   activity_->enter("grade", true);
+  const std::uint64_t batch = batches_++;
+  held_[batch] = Clock::now();
+  show_oldest();
   auto& depth = plan_.telemetry->metrics().gauge("troupe_verifier_queue_depth", plan_.name);
   depth.Set(static_cast<double>(rollouts.size()));
   GradedRollouts graded;
@@ -118,18 +131,25 @@ void VerifierState::grade(const std::string& generator_name, const Generator& ge
   plan_.telemetry->progress(plan_.name);
   activity_->enter("wait for rollouts", false);
   self_->request(buffer_, plan_.deadlines.request, append_atom::value, std::move(graded))
-      .then([=, this](
-                const RolloutIds& acknowledged) { ask(generator_name, generator, acknowledged); },
-            [this](const caf::error& error) { self_->quit(error); });
+      .then(timed_([=, this](const RolloutIds& acknowledged) {
+              held_.erase(batch);
+              show_oldest();
+              ask(generator_name, generator, acknowledged);
+            }),
+            [this](const caf::error& error) {
+              timed_out(*plan_.telemetry, error);
+              self_->quit(error);
+            });
 }
 
 Verifier::behavior_type verifier(VerifierState::Self self, VerifierPlan plan, ReplayBuffer buffer) {
   auto& state = self->state;
   report_exceptions(self, *plan.telemetry, plan.name);
+  const Timed timed(*plan.telemetry, plan.name);
   state.begin(self, std::move(plan), std::move(buffer));
-  return {[&state](join_atom, const std::string& generator_name, const Generator& generator) {
+  return {timed([&state](join_atom, const std::string& generator_name, const Generator& generator) {
     state.join(generator_name, generator);
-  }};
+  })};
 }
 
 }  // namespace troupe

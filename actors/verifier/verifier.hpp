@@ -5,11 +5,13 @@
 #include "actors/task/task.hpp"
 #include "actors/task/tokenizer.hpp"
 #include "actors/telemetry/telemetry.hpp"
+#include "actors/timed.hpp"
 #include "actors/waiting_line.hpp"
 
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -44,12 +46,16 @@ class VerifierState {
  private:
   void ask(const std::string& generator_name, const Generator& generator,
            const RolloutIds& acknowledged);
+  void show_oldest();
   void grade(const std::string& generator_name, const Generator& generator,
              const Rollouts& rollouts);
 
   Self self_ = nullptr;
   VerifierPlan plan_;
   ReplayBuffer buffer_;
+  std::map<std::uint64_t, Clock::time_point> held_;  // batches the buffer does not have, by arrival
+  std::uint64_t batches_ = 0;
+  Timed timed_;
   ActivityLog* activity_ = nullptr;
 };
 

@@ -28,4 +28,12 @@ void count_lags(const TrainingRollout& rollout, std::uint64_t tokens, std::uint6
                 std::to_string(stamped) + " of them stamped with a version");
 }
 
+std::uint64_t tokens_beyond(const TrainingRollout& rollout, std::uint64_t version,
+                            std::uint64_t staleness_bound) {
+  std::uint64_t tokens = 0;
+  for (const VersionRun& run : rollout.versions)
+    if (run.version > version || version - run.version > staleness_bound) tokens += run.count;
+  return tokens;
+}
+
 }  // namespace troupe::gpu

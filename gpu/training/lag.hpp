@@ -13,4 +13,8 @@ namespace troupe::gpu {
 void count_lags(const TrainingRollout& rollout, std::uint64_t tokens, std::uint64_t version,
                 std::uint64_t staleness_bound, std::vector<std::uint64_t>& histogram);
 
+/// Tokens of the rollout whose lag exceeds `staleness_bound`, or that are newer than `version`.
+std::uint64_t tokens_beyond(const TrainingRollout& rollout, std::uint64_t version,
+                            std::uint64_t staleness_bound);
+
 }  // namespace troupe::gpu

@@ -59,6 +59,8 @@ commands() {
 bad_input() {
   expect 2 'did you mean train' "$troupe" trian
   expect 2 'did you mean' "$troupe" check "$top/deploy/config/smoke.toml" --set replay-buffer.stalenes-bound=1
+  expect 2 '"remedy": "give \"auto\"' "$troupe" check "$top/deploy/config/smoke.toml" --set run.device=gpu --json
+  expect 0 'would not start on this machine' "$troupe" check "$top/deploy/config/smoke.toml" --set run.device=cuda:99
   expect 2 'nowhere.toml' "$troupe" train nowhere.toml
   expect 2 'config.json' "$troupe" eval "$work"
   expect 2 'cuda:99' "$troupe" train "$top/deploy/config/smoke.toml" --out runs --set run.device=cuda:99

@@ -17,7 +17,7 @@
 namespace troupe::support {
 
 /// Uses the first vocab * vocab values of the weights.
-class BigramEngine final : public gpu::Engine {
+class BigramEngine : public gpu::Engine {
  public:
   BigramEngine(std::int32_t vocab, std::int32_t slots, std::int32_t capacity)
       : vocab_(vocab),

@@ -10,8 +10,14 @@
 #include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 #include <fstream>
+#include <functional>
+#include <future>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <prometheus/counter.h>
+#include <set>
+#include <span>
+#include <sstream>
 #include <thread>
 
 TEST_SUITE_BEGIN("actors/director");
@@ -90,6 +96,7 @@ struct Run {
       });
     caf::scoped_actor self(system);
     self->wait_for(chief);
+    on_end();
     if (stopper.joinable()) stopper.join();
     plan.telemetry->write_files(outcome.failure.empty() ? "done" : outcome.failure);
   }
@@ -102,7 +109,22 @@ struct Run {
   RunPlan plan;
   RunOutcome outcome;
   bool interrupt = false;
+  std::function<void()> on_end = [] {};
 };
+
+/// The metrics of a page that have a figure other than 0.
+std::set<std::string> moved_metrics(const std::string& page) {
+  std::set<std::string> moved;
+  std::istringstream lines(page);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("#") || std::stod(line.substr(line.rfind(' '))) == 0) continue;
+    std::string name = line.substr(0, line.find_first_of("{ "));
+    for (const std::string part : {"_bucket", "_count", "_sum"})
+      if (name.ends_with(part)) name.resize(name.size() - part.size());
+    moved.insert(name);
+  }
+  return moved;
+}
 
 }  // namespace
 
@@ -134,6 +156,76 @@ TEST_CASE("a run goes through its stages and leaves models and a summary") {
     const gpu::LoadedModel model = gpu::load_model(run.files.directory / name);
     CHECK(model.config == run.materials.decoder);
   }
+}
+
+TEST_CASE("every declared metric that a healthy run moves has moved in what is scraped") {
+  // What stays 0 where nothing goes wrong and nobody waits; each has a test of its own.
+  const std::set<std::string> still = {
+      "troupe_generator_inflight",
+      "troupe_generator_partial_resumes_total",  // a matter of luck here, as is the next
+      "troupe_generator_kv_blocks_used_ratio",
+      "troupe_verifier_queue_depth",
+      "troupe_verifier_oldest_pending_seconds",
+      "troupe_replay_leased",
+      "troupe_replay_duplicate_appends_total",
+      "troupe_replay_expired_total",
+      "troupe_ledger_tickets_reissued_total",
+      "troupe_ledger_duplicate_rollouts_total",
+      "troupe_ledger_imbalance",
+      "troupe_ledger_max_lag_versions",  // a matter of luck, as is the next
+      "troupe_broadcaster_subscriber_lag_versions",
+      "troupe_ledger_tokens_beyond_bound_total",
+      "troupe_learner_stale_trained_total",
+      "troupe_learner_nan_updates_total",
+      "troupe_broadcaster_checksum_mismatch_total",
+      "troupe_actor_mailbox_depth",
+      "troupe_actor_credits_available",  // looked at every second
+      "troupe_actor_restarts_total",
+      "troupe_learner_clip_fraction_ratio",  // a bigram passes nothing, and moves little
+      "troupe_run_pass_rate",
+      "troupe_evaluation_pass_rate",
+      "troupe_evaluation_format_rate",
+  };
+  Run run(small_config());
+  run.finish();
+  REQUIRE(run.outcome.failure.empty());
+  const auto moved = moved_metrics(run.plan.telemetry->scrape());
+  for (const MetricDefinition& metric : metric_list()) {
+    CAPTURE(metric.name);
+    CHECK((moved.contains(metric.name) || still.contains(metric.name)));
+  }
+}
+
+TEST_CASE("an evaluator that hangs ends the run with its name and a saved model") {
+  struct Hanging : support::BigramEngine {
+    using BigramEngine::BigramEngine;
+    void forward(std::span<const gpu::Row> rows, std::span<const std::int32_t> wanted,
+                 float* logits) override {
+      released.wait();
+      BigramEngine::forward(rows, wanted, logits);
+    }
+    std::shared_future<void> released;
+  };
+  Config config = small_config();
+  config.director.request_deadline_seconds = 0.5;
+  config.director.stall_deadline_seconds = 20;
+  Run run(config);
+  std::promise<void> release;
+  run.plan.backends.engine = [released = release.get_future().share(),
+                              engines = bigram_backends().engine](
+                                 const gpu::DecoderConfig& decoder, std::int32_t slots,
+                                 std::int32_t capacity) -> std::unique_ptr<gpu::Engine> {
+    constexpr std::int32_t kOfEvaluator = 8;  // as many slots as prompts
+    if (slots != kOfEvaluator) return engines(decoder, slots, capacity);
+    auto engine = std::make_unique<Hanging>(decoder.vocab_size, slots, capacity);
+    engine->released = released;
+    return engine;
+  };
+  run.on_end = [&] { release.set_value(); };
+  run.finish();
+  CHECK(run.outcome.failure.find("the evaluation has made no decode step") != std::string::npos);
+  CHECK(run.outcome.failure.find("evaluator: evaluate") != std::string::npos);
+  CHECK_NOTHROW(gpu::load_model(run.files.directory / "model"));
 }
 
 TEST_CASE("generators and verifiers that die are replaced and the run ends as planned") {

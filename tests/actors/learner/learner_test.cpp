@@ -114,6 +114,42 @@ TEST_CASE_FIXTURE(LearnerFixture, "non-finite updates are refused and counted an
   CHECK(outcome.refused_updates == 3);
 }
 
+TEST_CASE_FIXTURE(LearnerFixture,
+                  "tokens beyond the bound are counted before they end the learner") {
+  run(counting_up(1));
+  run(counting_up(1));  // version 2
+  Batch stale;
+  stale.version = 2;
+  BatchGroup group{0, {}};
+  for (const std::uint32_t index : {0u, 1u})
+    group.rollouts.push_back(support::graded(
+        {.index = index, .prompt = {1}, .completion = {2, 3, 3}, .versions = {{0, 2}, {2, 1}}},
+        static_cast<float>(index)));
+  stale.groups.push_back(group);
+  const auto broadcaster = keep(system.spawn([](caf::event_based_actor*) -> caf::behavior {
+    return {[](publish_atom, const Weights&) {}};
+  }));
+  const auto buffer = keep(system.spawn([stale](caf::event_based_actor*) -> caf::behavior {
+    return {[stale](take_atom, const TrainedReport&) -> BatchPtr {
+      return std::make_shared<const Batch>(stale);
+    }};
+  }));
+  LearnerPlan plan;
+  plan.rollout.emplace();
+  plan.rollout->buffer = caf::actor_cast<ReplayBuffer>(buffer);
+  plan.rollout->broadcaster = caf::actor_cast<Broadcaster>(broadcaster);
+  plan.rollout->updates = 5;
+  plan.rollout->schedule = {0.1f, 0.1f, 0, 5};
+  plan.rollout->staleness_bound = 1;
+  plan.rollout->refused_updates_limit = 3;
+  caf::anon_send(actor, begin_atom::value, std::make_shared<const LearnerPlan>(std::move(plan)));
+  settle();
+  CHECK(outcomes.size() == 2);  // the third stage did not end: the learner did
+  const std::string metrics = telemetry()->metrics().expose();
+  CHECK(metrics.find("troupe_run_events_total{kind=\"actor_failed\"} 1") != std::string::npos);
+  CHECK(metrics.find("troupe_learner_stale_trained_total 4\n") != std::string::npos);
+}
+
 TEST_CASE("a batch becomes training groups with all fields in place") {
   Batch batch;
   batch.groups.push_back(

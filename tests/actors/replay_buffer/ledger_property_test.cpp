@@ -135,10 +135,18 @@ class World {
     std::erase_if(under_way_, [&](const UnderWay& one) { return one.holder == gone; });
     ++incarnation_;
   }
+  static std::uint64_t rollouts_in(const LengthCounts& lengths) {
+    std::uint64_t count = 0;
+    for (const auto& [length, rollouts] : lengths) count += rollouts;
+    return count;
+  }
   void check() {
     const LedgerRecord record = ledger_.record();
     REQUIRE(record.imbalance_rollouts == 0);
     REQUIRE(record.imbalance_tokens == 0);
+    REQUIRE(rollouts_in(record.trained_lengths) == record.trained_rollouts);
+    for (const auto& [reason, count] : record.dropped_rollouts)
+      REQUIRE(rollouts_in(record.dropped_lengths.at(reason)) == count);
     std::uint64_t window = (config_.staleness_bound + 1) * config_.batch;
     REQUIRE(ledger_.groups_outstanding() <= window);
   }

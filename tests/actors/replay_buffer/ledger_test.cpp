@@ -134,6 +134,7 @@ TEST_CASE("in completion order a straggler does not hold up the batch and expire
   ledger.take(3);
   CHECK(ledger.record().dropped_rollouts.at("stale") == 2);
   CHECK(ledger.record().dropped_tokens.at("stale") == 6);
+  CHECK(ledger.record().dropped_lengths.at("stale") == LengthCounts{{16, 2}});
   CHECK(ledger.record().tokens_beyond_bound == 0);
   check_balance(ledger);
 }
@@ -263,6 +264,8 @@ TEST_CASE("what a lost generator had sent counts as late and is not trained twic
   deliver(ledger, tickets[0], 0);  // attempt 0 arrives after all
   CHECK(ledger.record().buffered_rollouts == 0);
   CHECK(ledger.record().dropped_tokens.at("late") == 6);
+  CHECK(ledger.record().dropped_lengths.at("late") == LengthCounts{{16, 2}});
+  CHECK(ledger.record().dropped_lengths.at("generator_lost").at(0) == 4);
   check_balance(ledger);
   for (const Ticket& ticket : again) deliver(ledger, ticket, 0);
   const auto batch = ledger.take(0);

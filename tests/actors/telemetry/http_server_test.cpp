@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <list>
 #include <stdexcept>
 
@@ -73,6 +74,13 @@ TEST_CASE("a port that is taken is refused by address and port with a remedy") {
 TEST_CASE("an address that is not of this machine is refused") {
   CHECK_THROWS_WITH_AS(HttpServer("203.0.113.1", 9, {}), doctest::Contains("203.0.113.1:9"),
                        std::runtime_error);
+}
+
+TEST_CASE("a server ends long before its listening thread looks up by itself") {
+  const auto begin = std::chrono::steady_clock::now();
+  for (int i = 0; i < 3; ++i) two_pages();
+  // By itself each takes up to two seconds.
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(3));
 }
 
 }  // namespace troupe

@@ -99,6 +99,33 @@ TEST_CASE("the ledger's terms are exported and drops grow by the difference") {
   CHECK(has_line(metrics, "troupe_ledger_max_lag_versions 2"));
 }
 
+TEST_CASE("lengths of trained and dropped rollouts are exported where known") {
+  Metrics metrics;
+  auto ledger = sample_ledger();
+  export_record(metrics, ledger, {});
+  const auto before = ledger;
+  ++ledger.dropped_lengths["zero_signal"][64];
+  ledger.dropped_tokens["zero_signal"] += 50;
+  ++ledger.trained_lengths[1u << 20];
+  export_record(metrics, ledger, before);
+  const std::string dropped = "troupe_ledger_dropped_length_tokens_";
+  CHECK(has_line(metrics, dropped + "bucket{reason=\"zero_signal\",le=\"16\"} 0"));
+  CHECK(has_line(metrics, dropped + "bucket{reason=\"zero_signal\",le=\"32\"} 10"));
+  CHECK(has_line(metrics, dropped + "bucket{reason=\"zero_signal\",le=\"64\"} 15"));
+  CHECK(has_line(metrics, dropped + "sum{reason=\"zero_signal\"} 470"));
+  CHECK(has_line(metrics, dropped + "count{reason=\"stale\"} 0"));
+  CHECK(has_line(metrics, "troupe_ledger_trained_length_tokens_bucket{le=\"65536\"} 60"));
+  CHECK(has_line(metrics, "troupe_ledger_trained_length_tokens_count 61"));
+}
+
+TEST_CASE("a rollout's length falls into the next power of two from 16 on") {
+  CHECK(length_bucket(0) == 16);
+  CHECK(length_bucket(16) == 16);
+  CHECK(length_bucket(17) == 32);
+  CHECK(length_bucket(64) == 64);
+  CHECK(length_bucket(~std::uint64_t{0}) == std::uint64_t{1} << 32);
+}
+
 TEST_CASE("a new ledger counts in full on top of the old one") {
   Metrics metrics;
   export_record(metrics, sample_ledger(), {});

@@ -29,9 +29,14 @@ TEST_CASE("an update is one line with its figures") {
   CHECK(j["weights_digest"] == "00ff");
 }
 
-TEST_CASE("a supervised line has a gate only when it was probed") {
-  const auto updates = sample_run().stages[0].supervised_updates;
+TEST_CASE("a supervised line has a gate where there is one and its share when it was probed") {
+  auto updates = sample_run().stages[0].supervised_updates;
   CHECK_FALSE(Json::parse(update_line_json(updates[0])).contains("gate_share"));
+  CHECK_FALSE(Json::parse(update_line_json(updates[0])).contains("gate"));
+  updates[0].gate = 0.93;
+  updates[0].gate_limit = 6000;
+  CHECK(Json::parse(update_line_json(updates[0]))["gate"] == 0.93);
+  CHECK(Json::parse(update_line_json(updates[0]))["gate_limit"] == 6000);
   const Json j = Json::parse(update_line_json(updates[1]));
   CHECK(j["type"] == "supervised");
   CHECK(j["gate_share"] == 0.9375);

@@ -45,6 +45,8 @@ inline LedgerRecord sample_ledger() {
   l.buffered_tokens = 600;
   l.in_flight_tokens = 150;
   l.dropped_tokens = {{"zero_signal", 420}, {"stale", 30}};
+  l.dropped_lengths = {{"zero_signal", {{32, 10}, {64, 4}}}, {"stale", {{0, 1}}}};
+  l.trained_lengths = {{32, 40}, {64, 20}};
   l.tickets_granted = 13;
   l.max_lag = 2;
   return l;

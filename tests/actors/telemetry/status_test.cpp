@@ -78,6 +78,48 @@ TEST_CASE("a supervised stage shows loss and rate and a probed gate") {
   CHECK(plain_line(view) == "base 200/1200 loss 0.2500 lr 5.0e-04 48k pos/s gate 0.938");
 }
 
+TEST_CASE("at a gate the progress is the gate's and nobody knows how long it takes") {
+  StatusView view;
+  view.run = "demo";
+  view.stage = "base";
+  view.update = 400;
+  view.updates = 100;
+  view.stage_seconds = 8;
+  view.supervised = SupervisedRecord{.loss = 0.25, .gate = 0.93, .gate_limit = 6000};
+  CHECK(plain_line(view).starts_with("base 400 of at most 6000, gate ?/0.930 loss"));
+  view.gate_share = 0.8125;
+  CHECK(plain_line(view).starts_with("base 400 of at most 6000, gate 0.812/0.930 loss"));
+  CHECK_FALSE(view.seconds_left());
+  const std::string head = status_block(view, 100, false)[0];
+  CHECK(head == "demo  base  400 of at most 6000, gate 0.812/0.930 [#.......................]");
+  view.gate_share = 0.9375;
+  CHECK(plain_line(view).starts_with("base 400/100 loss"));
+}
+
+TEST_CASE("before its planned updates are made a gated stage counts them") {
+  StatusView view;
+  view.stage = "base";
+  view.update = 99;
+  view.updates = 100;
+  view.stage_seconds = 99;
+  view.supervised = SupervisedRecord{.gate = 0.93, .gate_limit = 6000};
+  CHECK(plain_line(view).starts_with("base 99/100 loss"));
+  CHECK(view.seconds_left() == 1);
+}
+
+TEST_CASE("the learner's speed is a mean over the last updates") {
+  CHECK(recent_tokens_per_second({}) == 0);
+  std::vector<RolloutUpdateRecord> updates(3);
+  updates[0].trained_tokens = 100;
+  updates[0].train_seconds = 1;
+  updates[1].trained_tokens = 500;  // a mean of the updates' speeds would be 366.7
+  updates[1].train_seconds = 0.5;
+  updates[2].train_seconds = 0.5;
+  CHECK(recent_tokens_per_second(updates) == 300);
+  updates.insert(updates.end(), kRecentUpdates, updates[0]);
+  CHECK(recent_tokens_per_second(updates) == 100);
+}
+
 TEST_CASE("an evaluation has a line of its own") {
   CHECK(plain_line({9, 10, 128, 0.86, 0.97, 0.99, 29.75, 0.4}, "rl") ==
         "rl evaluation at 10: sampled 0.860 greedy 0.970 format 0.990 length 29.8 (128 prompts in "
@@ -141,6 +183,19 @@ TEST_CASE("a line printed above takes the block away and brings it back in one p
   }
   const std::string all = out.text();
   CHECK(all.substr(all.size() - 8) == "\x1b[1A\r\x1b[J");  // nothing of the block stays
+}
+
+TEST_CASE("a block that a narrowed terminal has wrapped is taken away as a whole") {
+  Captured out;
+  std::size_t width = 80;
+  {
+    LiveTerminal terminal(out.file, [&] { return width; });
+    terminal.draw({"\x1b[1m0123456789\x1b[0m", "four", ""});
+    width = 4;
+    terminal.draw({"x"});
+    width = 0;
+  }
+  CHECK(out.text() == "\x1b[1m0123456789\x1b[0m\nfour\n\n\x1b[5A\r\x1b[Jx\n\x1b[1A\r\x1b[J");
 }
 
 TEST_CASE("a stream that is no terminal is taken as 80 columns") {

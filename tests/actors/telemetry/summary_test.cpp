@@ -36,6 +36,9 @@ TEST_CASE("an rl stage has every figure under its documented name") {
   CHECK(s["trained_tokens"] == 1800);
   CHECK(s["dropped_tokens"] == Json{{"zero_signal", 420}, {"stale", 30}});
   CHECK(s["dropped_rollouts"] == Json{{"zero_signal", 14}, {"stale", 1}});
+  CHECK(s["ledger"]["dropped_lengths"] ==
+        Json{{"zero_signal", {{"32", 10}, {"64", 4}}}, {"stale", {{"unknown", 1}}}});
+  CHECK(s["ledger"]["trained_lengths"] == Json{{"32", 40}, {"64", 20}});
   CHECK(s["max_lag"] == 2);
   CHECK(s["tokens_beyond_bound"] == 0);
   CHECK(s["ledger_imbalance"] == 0);

@@ -209,4 +209,34 @@ TEST_CASE("many actors may report at once") {
   CHECK(telemetry.metrics().counter("troupe_learner_updates_total").Value() == 400);
 }
 
+TEST_CASE("the age of the saved model counts from the last time one was saved") {
+  TemporaryFolder folder;
+  TelemetryOptions options;
+  options.run_directory = folder.path;
+  options.quiet = true;
+  Telemetry telemetry(options);
+  const auto age = [&] {
+    const std::string page = telemetry.scrape();
+    const std::string name = "\ntroupe_learner_checkpoint_age_seconds ";
+    return std::stod(page.substr(page.find(name) + name.size()));
+  };
+  while (age() < 0.05) continue;  // nothing saved: since the run began
+  const double before = age();
+  telemetry.model_saved();
+  CHECK(age() <= telemetry.seconds_since_start() - before);
+}
+
+TEST_CASE("what a verifier holds ages until it holds nothing") {
+  TemporaryFolder folder;
+  TelemetryOptions options;
+  options.run_directory = folder.path;
+  options.quiet = true;
+  Telemetry telemetry(options);
+  telemetry.holds_since("verifier-0", Clock::now() - std::chrono::seconds(100));
+  const std::string name = "troupe_verifier_oldest_pending_seconds{actor=\"verifier-0\"} ";
+  CHECK(telemetry.scrape().find(name + "10") != std::string::npos);
+  telemetry.holds_since("verifier-0", {});
+  CHECK(telemetry.scrape().find(name + "0\n") != std::string::npos);
+}
+
 }  // namespace troupe

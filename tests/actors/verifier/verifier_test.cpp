@@ -1,8 +1,13 @@
 #include "actors/verifier/verifier.hpp"
 
+#include "tests/support/actor_fixture.hpp"
 #include "tests/support/rollouts.hpp"
 
 #include <doctest/doctest.h>
+
+#include <caf/typed_response_promise.hpp>
+#include <optional>
+#include <utility>
 
 TEST_SUITE_BEGIN("actors/verifier");
 
@@ -54,6 +59,44 @@ TEST_CASE("a prompt without a known answer is unverifiable") {
   const GradingRules by = rules();
   const Verdict verdict = judge(by, of_text(by, "7*7=", "49<eos>"), "v");
   CHECK(verdict.read().getOutcome() == wire::Verdict::Outcome::UNVERIFIABLE);
+}
+
+TEST_CASE_FIXTURE(support::ActorFixture,
+                  "the oldest rollout a verifier holds ages until the buffer has it") {
+  const GradingRules by = rules();
+  const Rollouts finished = {of_text(by, "47+36=", "083<eos>")};
+  const auto generator =
+      keep(system.spawn([finished](caf::event_based_actor* one) -> caf::behavior {
+        return {[=, asked = false](take_atom, std::uint32_t, const RolloutIds&) mutable {
+          auto promise = one->make_response_promise<Rollouts>();
+          if (!std::exchange(asked, true)) promise.deliver(finished);
+          return promise;
+        }};
+      }));
+  std::optional<caf::typed_response_promise<RolloutIds>> owed;
+  const auto buffer = keep(system.spawn([&owed](caf::event_based_actor* one) -> caf::behavior {
+    return {[&owed, one](append_atom, const GradedRollouts&) {
+              owed = one->make_response_promise<RolloutIds>();
+              return *owed;
+            },
+            [&owed](const RolloutIds& taken) { owed->deliver(taken); }};
+  }));
+  const auto actor = keep(system.spawn(verifier, VerifierPlan{"v", by, 64, {}, telemetry()},
+                                       caf::actor_cast<ReplayBuffer>(buffer)));
+  const auto pending = [this] {
+    const std::string page = telemetry()->scrape();
+    const std::string name = "\ntroupe_verifier_oldest_pending_seconds{actor=\"v\"} ";
+    return std::stod(page.substr(page.find(name) + name.size()));
+  };
+  settle();
+  CHECK(pending() == 0);
+  caf::anon_send(actor, join_atom::value, std::string("g"), caf::actor_cast<Generator>(generator));
+  settle();
+  REQUIRE(owed);
+  CHECK(pending() > 0);
+  caf::anon_send(buffer, RolloutIds{finished[0].read().getId()});
+  settle();
+  CHECK(pending() == 0);
 }
 
 }  // namespace troupe
