@@ -34,6 +34,7 @@ readonly packages='
 the compiler and build tools|g++ cmake ninja-build ccache pkg-config
 actors|libcaf-dev
 messages|libcapnp-dev capnproto
+links between processes|libcapnp-dev libssl-dev
 the metrics page|prometheus-cpp-dev libcivetweb-dev libssl-dev zlib1g-dev
 configuration, command line, logs, JSON|libtomlplusplus-dev libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev
 digests of weights|libxxhash-dev
