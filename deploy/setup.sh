@@ -34,7 +34,8 @@ readonly packages='
 the compiler and build tools|g++ cmake ninja-build ccache pkg-config
 actors|libcaf-dev
 messages|libcapnp-dev capnproto
-the metrics page, certificates|prometheus-cpp-dev libcivetweb-dev libssl-dev zlib1g-dev
+links between processes, certificates|libssl-dev
+the metrics page|prometheus-cpp-dev libcivetweb-dev zlib1g-dev
 configuration, command line, logs, JSON|libtomlplusplus-dev libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev
 digests of weights|libxxhash-dev
 the tests (promtool, in prometheus, checks the metrics page, openssl the certificates)|doctest-dev prometheus openssl

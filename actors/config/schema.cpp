@@ -392,7 +392,7 @@ Section network_section() {
           {"director", &C::director, any(), "", "host:port of the director's process, which the others dial."},
           {"listen", &C::listen, any(), "",
            "host:port that it listens on; empty: as director. * is every address, port 0 any free one."},
-          {"pki", &C::pki, path(PathKind::output), "",
+          {"pki", &C::pki, path(PathKind::later_folder), "",
            "Folder with ca.pem, crl.pem and each process's NAME.pem and NAME.key (troupe pki)."},
           {"insecure", &C::insecure, any(), "", "Plain TCP without certificates, on loopback addresses only."},
           {"lease-seconds", &C::lease_seconds, between(0, 3600), "seconds",

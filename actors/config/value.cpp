@@ -161,7 +161,8 @@ struct Store {
       to->clear();
     } else {
       const auto path = std::filesystem::absolute(folder / *from).lexically_normal();
-      if (auto complaint = missing(path)) return complaint;
+      if (rule.path != PathKind::later_folder)
+        if (auto complaint = missing(path)) return complaint;
       *to = path;
     }
     return {};
@@ -221,6 +222,7 @@ std::string expectation(const Slot& member, const Rule& rule) {
   if (!rule.choices.empty()) return "one of " + quoted_list(rule.choices);
   const auto path_text = [&] {
     if (rule.path == PathKind::input_file) return "the path of an existing file";
+    if (rule.path == PathKind::later_folder) return "the path of a folder";
     return rule.path == PathKind::input_folder ? "the path of an existing folder" : "a path";
   };
   return std::visit(

@@ -41,7 +41,7 @@ Slot slot(Member& member) {
   }
 }
 
-enum class PathKind { input_file, input_folder, output };
+enum class PathKind { input_file, input_folder, output, later_folder };  // later: looked at when it is used
 
 /// What a value must fulfil. Bounds hold for each element of a list.
 struct Rule {

@@ -59,8 +59,6 @@ kj::Promise<void> Gatekeeper::accept() {
 }
 
 void Gatekeeper::admit(kj::Own<kj::AsyncIoStream> stream, std::string address) {
-  if (counters_.handshakes_open >= limits_.handshakes)
-    return refuse(address, Refusal::full, "as many handshakes as limits.handshakes allows");
   if (counters_.sessions_open >= limits_.sessions)
     return refuse(address, Refusal::full, "as many sessions as limits.sessions allows");
   harden(*stream, limits_.silence_seconds);
@@ -69,11 +67,12 @@ void Gatekeeper::admit(kj::Own<kj::AsyncIoStream> stream, std::string address) {
 
 kj::Promise<void> Gatekeeper::handshake(kj::Own<kj::AsyncIoStream> stream, std::string address) {
   KJ_IF_MAYBE (tls, tls_) {
-    ++counters_.handshakes_open;
     auto proven = kj::evalNow([&] {
       return timer_.timeoutAfter(duration(limits_.handshake_seconds), tls->accept(kj::mv(stream)));
     });
-    return proven.attach(kj::defer([this] { --counters_.handshakes_open; }))
+    const auto number = ++last_handshake_;
+    return proven.exclusiveJoin(displaced(number))
+        .attach(kj::defer([this, number] { handshakes_.erase(number); }))
         .then(
             [this, address](kj::Own<TlsStream> peer) {
               Visitor visitor{++last_session_, peer->peer(), address};
@@ -88,6 +87,18 @@ kj::Promise<void> Gatekeeper::handshake(kj::Own<kj::AsyncIoStream> stream, std::
             });
   }
   return serve(kj::mv(stream), Visitor{++last_session_, {}, std::move(address)});
+}
+
+kj::Promise<kj::Own<TlsStream>> Gatekeeper::displaced(std::uint64_t number) {
+  if (!handshakes_.empty() && handshakes_.size() >= limits_.handshakes) {
+    const auto oldest = handshakes_.begin();
+    oldest->second->reject(
+        refusal_exception(Refusal::full, "newer handshakes took the room of limits.handshakes"));
+    handshakes_.erase(oldest);
+  }
+  auto pair = kj::newPromiseAndFulfiller<kj::Own<TlsStream>>();
+  handshakes_[number] = kj::mv(pair.fulfiller);
+  return kj::mv(pair.promise);
 }
 
 kj::Promise<void> Gatekeeper::serve(kj::Own<kj::AsyncIoStream> stream, Visitor visitor) {

@@ -25,7 +25,9 @@ struct Visitor {
 };
 
 /// Accepts connections, learns who each peer is, grants its bootstrap object, and reports its end.
-/// Lives on the loop. Nothing that a peer does stops it from accepting.
+/// Lives on the loop. Nothing that a peer does stops it from accepting: beyond limits.handshakes
+/// the oldest unfinished one makes room, so that idle connections do not keep out who has a
+/// certificate.
 class Gatekeeper final : private kj::TaskSet::ErrorHandler {
  public:
   /// Called on the loop. What throws in `grant` refuses the session; the others must not throw.
@@ -36,13 +38,12 @@ class Gatekeeper final : private kj::TaskSet::ErrorHandler {
         refused;
   };
 
-  /// Since the beginning, but for the two that say how many there are.
+  /// Since the beginning, but for sessions_open.
   struct Counters {
     std::uint64_t accepted = 0;       ///< Sessions that began.
     std::uint64_t accept_errors = 0;  ///< Of the port itself: no descriptors left, say.
     std::map<Refusal, std::uint64_t> refused;
     std::map<Ending, std::uint64_t> ended;
-    std::uint64_t handshakes_open = 0;
     std::uint64_t sessions_open = 0;
   };
 
@@ -66,12 +67,14 @@ class Gatekeeper final : private kj::TaskSet::ErrorHandler {
   std::size_t close_all(const std::string& name, const std::string& why);
 
   const Counters& counters() const { return counters_; }
+  std::size_t handshakes_open() const { return handshakes_.size(); }
 
  private:
   struct Guest;
 
   kj::Promise<void> accept();
   kj::Promise<void> handshake(kj::Own<kj::AsyncIoStream> stream, std::string address);
+  kj::Promise<kj::Own<TlsStream>> displaced(std::uint64_t number);
   kj::Promise<void> serve(kj::Own<kj::AsyncIoStream> stream, Visitor visitor);
   void refuse(const std::string& address, Refusal refusal, const std::string& text);
   void taskFailed(kj::Exception&& exception) override;
@@ -82,7 +85,8 @@ class Gatekeeper final : private kj::TaskSet::ErrorHandler {
   const LinkLimits limits_;
   Events events_;
   Counters counters_;
-  std::uint64_t last_session_ = 0;
+  std::uint64_t last_session_ = 0, last_handshake_ = 0;
+  std::map<std::uint64_t, kj::Own<kj::PromiseFulfiller<kj::Own<TlsStream>>>> handshakes_;
   std::map<std::uint64_t, Guest*> guests_;
   kj::TaskSet tasks_{*this};
   kj::Promise<void> accepting_;

@@ -17,7 +17,7 @@ namespace troupe::wire {
 namespace {
 
 constexpr std::size_t kPerCall = 256 << 10;        // bytes given to or asked of a system call
-constexpr std::size_t kHandshakeRead = 8 << 10;    // until the peer is known
+constexpr std::size_t kHandshakeRead = 2 << 10;    // until the peer is known
 constexpr std::size_t kMostUnsent = 2 * kPerCall;  // a flood of key updates ends here
 constexpr std::size_t kMostLingering = 256 << 10;
 
@@ -165,6 +165,15 @@ kj::Exception TlsStream::failure() {
 }
 
 kj::Promise<void> TlsStream::handshake() {
+  if (!server_) return shake();
+  return receive().then([this](bool more) { return more ? shake() : hung_up(); });
+}
+
+kj::Promise<void> TlsStream::hung_up() {
+  return refusal_exception(Refusal::closed, "the peer hung up in the handshake");
+}
+
+kj::Promise<void> TlsStream::shake() {
   ERR_clear_error();
   const int result = SSL_do_handshake(ssl_.get());
   if (result != 1 && SSL_get_error(ssl_.get(), result) != SSL_ERROR_WANT_READ) {
@@ -179,10 +188,7 @@ kj::Promise<void> TlsStream::handshake() {
       if (cipher_->begin == cipher_->end) cipher_->in = kj::heapArray<kj::byte>(kPerCall);
       return kj::READY_NOW;
     }
-    return receive().then([this](bool more) -> kj::Promise<void> {
-      if (!more) return refusal_exception(Refusal::closed, "the peer hung up in the handshake");
-      return handshake();
-    });
+    return receive().then([this](bool more) { return more ? shake() : hung_up(); });
   });
 }
 

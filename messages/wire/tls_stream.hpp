@@ -68,6 +68,9 @@ class TlsStream final : public kj::AsyncIoStream {
   using Pieces = kj::ArrayPtr<const kj::ArrayPtr<const kj::byte>>;
   struct Ciphertext;  // both directions, between OpenSSL and inner_
 
+  // An idle connection costs the server little: OpenSSL takes its buffers with the first bytes.
+  kj::Promise<void> shake();
+  kj::Promise<void> hung_up();
   kj::Promise<bool> receive();
   kj::Promise<void> flush();
   kj::Promise<void> encrypt(Pieces pieces, std::size_t offset);

@@ -11,7 +11,9 @@
 #include <kj/debug.h>
 #include <kj/exception.h>
 #include <kj/timer.h>
+#include <memory>
 #include <string>
+#include <utility>
 
 namespace troupe::support {
 
@@ -42,21 +44,21 @@ struct VirtualLoop {
 class FaultyStream final : public kj::AsyncIoStream {
  public:
   /// While set, what is written vanishes and what arrives is never told.
-  FaultyStream(kj::Own<kj::AsyncIoStream> inner, const bool& mute)
-      : inner_(kj::mv(inner)), mute_(mute) {}
+  FaultyStream(kj::Own<kj::AsyncIoStream> inner, std::shared_ptr<const bool> mute)
+      : inner_(kj::mv(inner)), mute_(std::move(mute)) {}
 
   kj::Promise<std::size_t> tryRead(void* to, std::size_t least, std::size_t most) override {
     return inner_->tryRead(to, least, most)
         .then([this](std::size_t size) -> kj::Promise<std::size_t> {
-          if (mute_) return kj::NEVER_DONE;
+          if (*mute_) return kj::NEVER_DONE;
           return size;
         });
   }
   kj::Promise<void> write(const void* from, std::size_t size) override {
-    return mute_ ? kj::Promise<void>(kj::READY_NOW) : inner_->write(from, size);
+    return *mute_ ? kj::Promise<void>(kj::READY_NOW) : inner_->write(from, size);
   }
   kj::Promise<void> write(kj::ArrayPtr<const kj::ArrayPtr<const kj::byte>> pieces) override {
-    return mute_ ? kj::Promise<void>(kj::READY_NOW) : inner_->write(pieces);
+    return *mute_ ? kj::Promise<void>(kj::READY_NOW) : inner_->write(pieces);
   }
   kj::Promise<void> whenWriteDisconnected() override { return inner_->whenWriteDisconnected(); }
   void shutdownWrite() override { inner_->shutdownWrite(); }
@@ -64,7 +66,7 @@ class FaultyStream final : public kj::AsyncIoStream {
 
  private:
   kj::Own<kj::AsyncIoStream> inner_;
-  const bool& mute_;
+  const std::shared_ptr<const bool> mute_;
 };
 
 /// Answers as its schema says.

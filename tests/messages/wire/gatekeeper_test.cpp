@@ -4,6 +4,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <malloc.h>
 #include <map>
 #include <string>
 #include <sys/resource.h>
@@ -55,7 +57,7 @@ TEST_CASE_FIXTURE(Loopback, "a refusal is counted by its reason and does not sto
   REQUIRE(until([&] { return server.refusals.size() == 1; }));
   CHECK(server.refusals[0] == Refusal::plain_text);
   CHECK(server.keeper->counters().refused.at(Refusal::plain_text) == 1);
-  CHECK(server.keeper->counters().handshakes_open == 0);
+  CHECK(server.keeper->handshakes_open() == 0);
   auto session = enter(*this, server, pki.issue(), quick_limits());
   ping(*this, *session);
   CHECK(server.keeper->counters().accepted == 1);
@@ -72,7 +74,7 @@ TEST_CASE_FIXTURE(Loopback, "a peer that starts no handshake is refused in time"
   CHECK(in_time(idle->tryRead(&byte, 1, 1)) == 0);
 }
 
-TEST_CASE_FIXTURE(Loopback, "handshakes and sessions beyond their limits are refused as full") {
+TEST_CASE_FIXTURE(Loopback, "the oldest handshake makes room and a session too many is refused") {
   auto limits = quick_limits();
   limits.handshakes = 2;
   limits.sessions = 1;
@@ -81,9 +83,11 @@ TEST_CASE_FIXTURE(Loopback, "handshakes and sessions beyond their limits are ref
   for (int i = 0; i < 3; ++i) idle.push_back(dial(server.number));
   REQUIRE(until([&] { return server.refusals.size() == 1; }));
   CHECK(server.refusals[0] == Refusal::full);
-  CHECK(server.keeper->counters().handshakes_open == 2);
+  CHECK(server.keeper->handshakes_open() == 2);
+  char byte = 0;
+  CHECK(in_time(idle[0]->tryRead(&byte, 1, 1)) == 0);  // the oldest
   idle.clear();
-  REQUIRE(until([&] { return server.keeper->counters().handshakes_open == 0; }));
+  REQUIRE(until([&] { return server.keeper->handshakes_open() == 0; }));
   auto session = enter(*this, server, pki.issue(), limits);
   ping(*this, *session);
   auto second = dial(server.number);
@@ -130,6 +134,39 @@ TEST_CASE_FIXTURE(Loopback, "out of descriptors the port pauses and then goes on
   CHECK(errors);
   auto session = enter(*this, server, files, quick_limits());
   ping(*this, *session);
+}
+
+TEST_CASE_FIXTURE(Loopback, "ten thousand idle connections keep nobody out") {
+  rlimit files{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  files.rlim_cur = files.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &files);
+  const auto room = files.rlim_max > 1000 ? (files.rlim_max - 500) / 2 : 100;  // both ends are ours
+  const auto count = std::min<std::size_t>(10'000, room);
+  for (const std::size_t most : {std::size_t{256}, std::size_t{16'000}}) {
+    CAPTURE(most);
+    LinkLimits limits;
+    limits.handshakes = most;
+    limits.handshake_seconds = 60;
+    TestServer server(*this, limits);
+    const auto before = ::mallinfo2().uordblks;
+    std::vector<kj::Own<kj::AsyncIoStream>> idle;
+    while (idle.size() < count) idle.push_back(dial(server.number));
+    const auto held = std::min(most, count);
+    REQUIRE(until([&] {
+      return server.keeper->handshakes_open() == held && server.refusals.size() == count - held;
+    }));
+    const auto grown = ::mallinfo2().uordblks - before;
+    const auto start = timer.now();
+    auto session = enter(*this, server, pki.issue(), limits);
+    ping(*this, *session);
+    MESSAGE(count << " connections, " << held << " held, " << grown / 1000 << " kB, joined in "
+                  << (timer.now() - start) / kj::MICROSECONDS << " us");
+    CHECK(grown < (4 << 20) + held * (24 << 10));
+    idle.clear();
+    REQUIRE(until([&] { return server.keeper->handshakes_open() == 0; }));
+    ping(*this, *session);
+  }
 }
 
 TEST_CASE_FIXTURE(Loopback, "without TLS only a loopback port is served") {

@@ -9,7 +9,7 @@
 #include <filesystem>
 #include <kj/async-io.h>
 #include <memory>
-#include <optional>
+#include <random>
 #include <string>
 #include <utility>
 #include <vector>
@@ -392,6 +392,77 @@ TEST_CASE_FIXTURE(Meeting, "one bad peer leaves no error behind for another stre
   char byte = 0;
   in_time(pair.near->write("z", 1));
   CHECK(in_time(pair.far->tryRead(&byte, 1, 1)) == 1);
+}
+
+namespace {
+
+/// Flips one bit somewhere in what passes from one end to the other.
+class BitFlip final : public kj::AsyncIoStream {
+ public:
+  BitFlip(Stream inner, std::size_t byte, int bit)
+      : inner_(kj::mv(inner)), left_(byte), bit_(bit) {}
+  kj::Promise<std::size_t> tryRead(void* to, std::size_t least, std::size_t most) override {
+    return inner_->tryRead(to, least, most).then([this, to](std::size_t size) {
+      if (left_ < size) static_cast<kj::byte*>(to)[left_] ^= static_cast<kj::byte>(1 << bit_);
+      left_ = left_ < size ? SIZE_MAX : left_ - size;
+      return size;
+    });
+  }
+  kj::Promise<void> write(const void* from, std::size_t size) override {
+    return inner_->write(from, size);
+  }
+  kj::Promise<void> write(kj::ArrayPtr<const kj::ArrayPtr<const kj::byte>> pieces) override {
+    return inner_->write(pieces);
+  }
+  kj::Promise<void> whenWriteDisconnected() override { return inner_->whenWriteDisconnected(); }
+  void shutdownWrite() override { inner_->shutdownWrite(); }
+
+ private:
+  Stream inner_;
+  std::size_t left_;
+  const int bit_;
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Meeting, "a flipped bit anywhere is noticed and never changes what is read") {
+  TlsContext server(director, timer), client(pki.issue(), timer);
+  std::size_t noticed = 0;
+  std::mt19937_64 dice(11);
+  for (int round = 0; round < 300; ++round) {
+    CAPTURE(round);
+    auto pipe = kj::newTwoWayPipe();
+    const auto end = round % 2;
+    pipe.ends[end] = kj::heap<BitFlip>(kj::mv(pipe.ends[end]), dice() % 4000, dice() % 8);
+    const std::string sent(3000, static_cast<char>('a' + round % 26));
+    std::string got[2];
+    const auto talk = [&](kj::Own<TlsStream> stream, std::string& into) {
+      into.assign(sent.size(), '\0');
+      auto& line = *stream;
+      return line.write(sent.data(), sent.size())
+          .then([&line, &into] { return line.read(into.data(), into.size()); })
+          .attach(kj::mv(stream));
+    };
+    auto near = client.connect(kj::mv(pipe.ends[0]), "127.0.0.1").then([&](kj::Own<TlsStream> s) {
+      return talk(kj::mv(s), got[0]);
+    });
+    auto far = server.accept(kj::mv(pipe.ends[1])).then([&](kj::Own<TlsStream> s) {
+      return talk(kj::mv(s), got[1]);
+    });
+    // A flip in a length makes a side wait for what never comes: that ends by a deadline.
+    std::size_t failed = 0;
+    const auto settle = [&](kj::Promise<void> side, const std::string& into) {
+      return timer.timeoutAfter(50 * kj::MILLISECONDS, kj::mv(side))
+          .then([&] { CHECK(into == sent); }, [&](kj::Exception&&) { ++failed; })
+          .eagerlyEvaluate(nullptr);
+    };
+    auto first = settle(kj::mv(near), got[0]);
+    auto second = settle(kj::mv(far), got[1]);
+    first.wait(io.waitScope);
+    second.wait(io.waitScope);
+    if (failed > 0) ++noticed;
+  }
+  CHECK(noticed > 250);  // the others fell behind the end of the conversation
 }
 
 }  // namespace troupe::wire
