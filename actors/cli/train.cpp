@@ -25,10 +25,12 @@ namespace {
 namespace fs = std::filesystem;
 
 void warn_if_slow(Telemetry& telemetry) {
-  constexpr double kReferenceBlas = 20;  // recipe.md 1: below it the BLAS is a reference one, or the machine very busy
+  constexpr double kReferenceBlas =
+      20;  // recipe.md 1: below it the BLAS is a reference one, or the machine very busy
   const double gflops = gpu::matmul_gflops();
   if (gflops < kReferenceBlas)
-    telemetry.event("warning", "matrix products run at " + std::to_string(static_cast<int>(gflops)) +
+    telemetry.event("warning", "matrix products run at " +
+                                   std::to_string(static_cast<int>(gflops)) +
                                    " GFLOP/s per thread: expect a slow run");
 }
 
@@ -43,7 +45,8 @@ OfficePlan office_plan(const Config& config, const Materials& materials, const s
                        Telemetry& telemetry) {
   require_fitting_rollouts(config, materials);
   OfficePlan plan;
-  plan.listen = config.network.listen.empty() ? config.network.director : config.network.listen;
+  plan.listen =
+      config.network.listen == "director" ? config.network.director : config.network.listen;
   plan.tls = tls_files(config.network, name);
   plan.limits = config.network.limits;
   plan.terms = {new_run_id(), shared_digest(config), 1};
@@ -80,7 +83,9 @@ RunOutcome run(RunPlan plan, Interrupts& interrupts) {
     self->wait_for(chief);
     interrupts.tell({});
   }
-  const std::string ended = !outcome.failure.empty() ? outcome.failure : outcome.interrupted ? "interrupted" : "done";
+  const std::string ended = !outcome.failure.empty() ? outcome.failure
+                            : outcome.interrupted    ? "interrupted"
+                                                     : "done";
   if (plan.office != nullptr) plan.office->dismiss(ended);
   plan.telemetry->write_files(ended);
   if (!outcome.failure.empty()) end_process_after(plan.config->director.request_deadline_seconds);
@@ -110,13 +115,15 @@ int train(const TrainOptions& options) {
   std::unique_ptr<Office> office;
   if (options.serve) {
     try {
-      office = std::make_unique<Office>(office_plan(config, materials, options.serve->name, *telemetry));
+      office =
+          std::make_unique<Office>(office_plan(config, materials, options.serve->name, *telemetry));
     } catch (const kj::Exception& error) {
       std::cerr << "troupe: " << error.getDescription().cStr() << "\n";
       return exit_bad_input;
     }
     telemetry->event("listening", office->address());
-    if (!options.serve->ready_file.empty()) write_ready_file(options.serve->ready_file, office->address(), directory);
+    if (!options.serve->ready_file.empty())
+      write_ready_file(options.serve->ready_file, office->address(), directory);
   }
   warn_if_slow(*telemetry);
   RunPlan plan;

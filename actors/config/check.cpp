@@ -6,6 +6,9 @@
 #include <algorithm>
 #include <arpa/inet.h>
 #include <cmath>
+#include <optional>
+#include <string>
+#include <vector>
 
 namespace troupe::config {
 namespace {
@@ -32,6 +35,32 @@ std::int64_t longest(const std::vector<std::int32_t>& digits) {
   return digits.empty() ? 0 : *std::max_element(digits.begin(), digits.end());
 }
 
+std::vector<std::string> split(const std::string& text, char separator) {
+  std::vector<std::string> parts;
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t end = std::min(text.find(separator, at), text.size());
+    parts.push_back(text.substr(at, end - at));
+    at = end + 1;
+  }
+  return parts;
+}
+
+/// Of "host:port"; nothing if it is not one.
+std::optional<std::string> host_of(const std::string& address) {
+  const std::size_t colon = address.rfind(':');
+  if (colon == std::string::npos || colon == 0) return std::nullopt;
+  const std::string port = address.substr(colon + 1);
+  constexpr std::size_t kDigits = 5;
+  constexpr int kLastPort = 65535;
+  if (!all_digits(port) || port.size() > kDigits || std::stoi(port) > kLastPort)
+    return std::nullopt;
+  return address.substr(0, colon);
+}
+
+bool is_loopback(const std::string& host) {
+  return host == "localhost" || host == "[::1]" || host.starts_with("127.");
+}
+
 class Checker {
  public:
   Checker(const Config& config, const Record& record, const DeviceProblem& device_problem,
@@ -49,10 +78,32 @@ class Checker {
     lengths();
     buffer();
     objective();
+    network();
     if (config_.stages.empty())
       problem({"stage"}, "there is no stage, so nothing would be done",
               "add a [[stage]] table, for example with kind = \"rl\"");
     for (std::size_t i = 0; i < config_.stages.size(); ++i) stage(i);
+  }
+
+  void address(const std::string& key, const std::string& text) {
+    const auto host = host_of(text);
+    if (!host)
+      problem({key}, to_toml(text) + " is not an address",
+              "give host:port, for example \"127.0.0.1:7420\"");
+    else if (config_.network.insecure && !is_loopback(*host))
+      problem({key, "network.insecure"},
+              "plain TCP to " + to_toml(*host) + " could be read and changed by others",
+              "use a loopback address, or certificates (network.pki, troupe pki)");
+  }
+
+  void network() {
+    const NetworkConfig& network = config_.network;
+    for (const auto& each : split(network.director, ',')) address("network.director", each);
+    if (network.listen != "director") address("network.listen", network.listen);
+    if (network.limits.heartbeat_seconds * 2 > network.limits.silence_seconds)
+      problem({"network.heartbeat-seconds", "network.silence-seconds"},
+              "a living peer could be taken for dead between two pings",
+              "give at most half of network.silence-seconds");
   }
 
  private:

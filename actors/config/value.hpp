@@ -41,7 +41,12 @@ Slot slot(Member& member) {
   }
 }
 
-enum class PathKind { input_file, input_folder, output, later_folder };  // later: looked at when it is used
+enum class PathKind {
+  input_file,
+  input_folder,
+  output,
+  later_folder
+};  // later: looked at when it is used
 
 /// What a value must fulfil. Bounds hold for each element of a list.
 struct Rule {
