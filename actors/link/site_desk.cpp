@@ -105,7 +105,6 @@ wire::Greeting greeting(const SitePlan& plan) {
 
 SiteDesk::SiteDesk(wire::Loop& loop, const SitePlan& plan, Post post, Finish finish)
     : plan_(plan),
-      loop_(loop),
       timer_(loop.timer),
       post_(std::move(post)),
       finish_(std::move(finish)) {

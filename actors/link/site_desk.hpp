@@ -59,7 +59,6 @@ class SiteDesk final : private kj::TaskSet::ErrorHandler {
   void taskFailed(kj::Exception&& exception) override;
 
   const SitePlan plan_;
-  wire::Loop loop_;
   kj::Timer& timer_;
   Post post_;
   Finish finish_;
