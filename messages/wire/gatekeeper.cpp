@@ -122,7 +122,7 @@ kj::Promise<void> Gatekeeper::serve(kj::Own<kj::AsyncIoStream> stream, Visitor v
     guests_.erase(session);
   });
   return guest->session.ended()
-      .then([this, visitor](End end) {
+      .then([this, visitor](const End& end) {
         ++counters_.ended[end.reason];
         events_.ended(visitor, end);
       })

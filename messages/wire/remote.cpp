@@ -58,7 +58,7 @@ kj::Promise<void> Remote::attempt() {
 kj::Promise<void> Remote::stay(kj::Own<kj::AsyncIoStream> stream) {
   auto session = kj::heap<Session>(kj::mv(stream), Session::Side::CLIENT, timer_, limits_);
   auto talk = greet(session->peer().castAs<Gate>());
-  auto over = session->ended().then([](End end) -> kj::Promise<void> {
+  auto over = session->ended().then([](const End& end) -> kj::Promise<void> {
     const auto text = std::string(to_string(end.reason)) + ": " + end.text;
     return kj::Exception(kj::Exception::Type::DISCONNECTED, "troupe", 0, kj::str(text.c_str()));
   });

@@ -82,14 +82,14 @@ struct TlsStream::Ciphertext {
   static long control(BIO*, int command, long, void*) { return command == BIO_CTRL_FLUSH ? 1 : 0; }
 
   static const BIO_METHOD* method() {
-    static const BIO_METHOD* const kMethod = [] {
+    static const BIO_METHOD* const made_once = [] {
       auto* made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "troupe");
       BIO_meth_set_read(made, read);
       BIO_meth_set_write(made, write);
       BIO_meth_set_ctrl(made, control);
       return made;
     }();
-    return kMethod;
+    return made_once;
   }
 };
 

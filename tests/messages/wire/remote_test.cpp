@@ -5,6 +5,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
@@ -170,6 +172,36 @@ TEST_CASE_FIXTURE(Loopback, "a server that goes silent is left within the silenc
   REQUIRE(until([&] { return !caller.missed.empty(); }));
   CHECK(timer.now() - start >= 1 * kj::SECONDS);
   CHECK(timer.now() - start < 10 * kj::SECONDS);
+}
+
+TEST_CASE("pauses double up to the longest and no two remotes keep step") {
+  support::VirtualLoop world;
+  const auto dial_times = [&](std::uint64_t seed) {
+    std::vector<double> times;
+    const auto start = world.timer.now();
+    Remote remote(
+        world.timer, {"a:1", "b:1"},
+        [&](const std::string&) -> kj::Promise<kj::Own<kj::AsyncIoStream>> {
+          times.push_back(static_cast<double>((world.timer.now() - start) / kj::MILLISECONDS) /
+                          1e3);
+          return KJ_EXCEPTION(FAILED, "nobody there");
+        },
+        {"gen-0", "generator", "", "", "", 1, 1}, LinkLimits{}, {}, seed);
+    world.advance(60'000, 5);
+    return times;
+  };
+  const auto times = dial_times(1);
+  double expected = 0.1;
+  REQUIRE(times.size() > 10);
+  for (std::size_t i = 0; i + 2 < times.size(); i += 2) {
+    CHECK(times[i + 1] == times[i]);  // the second address at once
+    const auto pause = times[i + 2] - times[i];
+    CHECK(pause >= expected / 2 - 0.01);
+    CHECK(pause <= expected + 0.01);
+    expected = std::min(2 * expected, 10.0);
+  }
+  CHECK(expected == 10.0);
+  CHECK(times != dial_times(2));
 }
 
 }  // namespace troupe::wire
