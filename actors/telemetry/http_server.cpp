@@ -58,7 +58,7 @@ void knock(const std::string& address, int port) {
   if (getaddrinfo(address.c_str(), std::to_string(port).c_str(), &wanted, &found) != 0) return;
   const int socket = ::socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (socket >= 0) {
-    ::connect(socket, found->ai_addr, found->ai_addrlen);
+    static_cast<void>(::connect(socket, found->ai_addr, found->ai_addrlen));
     ::close(socket);
   }
   freeaddrinfo(found);
