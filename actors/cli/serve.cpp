@@ -48,11 +48,18 @@ Roles checked_roles(const std::vector<std::string>& given) {
   return roles;
 }
 
+/// "generator-HOST", as far as a name may hold it.
 std::string default_name(const std::string& role) {
-  constexpr std::size_t kLongest = 64;
-  char host[kLongest] = {};
+  constexpr std::size_t kLongestHost = 256, kLongestName = 63;
+  char host[kLongestHost] = {};
   gethostname(host, sizeof host - 1);
-  return role + "-" + host;
+  std::string name = role + "-" + host;
+  for (char& c : name) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    const bool allowed = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+    if (!allowed) c = '-';
+  }
+  return name.substr(0, kLongestName);
 }
 
 int serve_director(const ServeOptions& options, const Roles& roles) {

@@ -1,5 +1,7 @@
 #include "messages/wire/gate.hpp"
 
+#include "messages/pki/identity.hpp"
+
 #include <array>
 #include <kj/debug.h>
 #include <kj/string.h>
@@ -66,14 +68,21 @@ class GateServer final : public Gate::Server {
         hello.getConfigDigest() != terms_.config_digest.c_str())
       refuse_join(JoinRefusal::config_mismatch,
                   "the peer read another config file; give all processes the same one");
-    if (identity_.role.empty() && is_role(hello.getRole().cStr())) {
-      identity_.role = hello.getRole().cStr();
-      identity_.name = hello.getName().cStr();
-    }
-    if (hello.getRole() != identity_.role.c_str() || hello.getName() != identity_.name.c_str())
+    const std::string name = hello.getName(), role = hello.getRole();
+    if (!pki::is_plain_name(name))
       refuse_join(JoinRefusal::role_mismatch,
-                  "the peer says it is " + claim(hello.getRole()) + " " + claim(hello.getName()) +
-                      ", and its certificate says " + identity_.role + " " + identity_.name);
+                  claim(name) + " is no name; give at most 63 lower-case letters, digits or '-'");
+    if (identity_.role.empty() && is_role(role)) {
+      identity_.role = role;
+      identity_.name = name;
+    }
+    const auto certified = pki::parse_role(identity_.role);
+    if (role != identity_.role || !certified ||
+        !pki::may_join_as({*certified, identity_.name}, name))
+      refuse_join(JoinRefusal::role_mismatch, "the peer says it is " + claim(role) + " " +
+                                                  claim(name) + ", and its certificate says " +
+                                                  identity_.role + " " + identity_.name);
+    identity_.name = name;  // of a pool's certificate, the member
   }
 
   const GateTerms terms_;

@@ -1,8 +1,9 @@
 #include "messages/wire/identity.hpp"
 
+#include "messages/pki/identity.hpp"
+
 #include <openssl/x509v3.h>
 
-#include <algorithm>
 #include <arpa/inet.h>
 #include <array>
 #include <cstddef>
@@ -11,10 +12,6 @@
 namespace troupe::wire {
 
 namespace {
-
-constexpr std::array kRoles{"director",  "learner",  "replay-buffer", "broadcaster",
-                            "generator", "verifier", "observer"};
-const std::string kPrefix = "troupe://";
 
 std::string bytes_of(const ASN1_STRING* value) {
   const auto* bytes = reinterpret_cast<const char*>(ASN1_STRING_get0_data(value));
@@ -29,18 +26,10 @@ std::string ip_text(const std::string& bytes) {
   return text.data();
 }
 
-bool is_name(const std::string& name) {
-  const auto allowed = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '.' || c == '_';
-  };
-  return !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), allowed);
-}
-
 }  // namespace
 
 bool is_role(const std::string& role) {
-  return std::find(kRoles.begin(), kRoles.end(), role) != kRoles.end();
+  return pki::parse_role(role).has_value();
 }
 
 std::string read_identity(const X509& certificate, PeerIdentity& identity) {
@@ -61,14 +50,14 @@ std::string read_identity(const X509& certificate, PeerIdentity& identity) {
   if (uris.size() != 1)
     return "the certificate carries " + std::to_string(uris.size()) +
            " names troupe://<role>/<name> and must carry one; issue it with 'troupe pki issue'";
-  const auto slash = uris[0].find('/', kPrefix.size());
-  if (uris[0].rfind(kPrefix, 0) == 0 && slash != std::string::npos) {
-    identity.role = uris[0].substr(kPrefix.size(), slash - kPrefix.size());
-    identity.name = uris[0].substr(slash + 1);
-  }
-  if (is_role(identity.role) && is_name(identity.name)) return "";
-  return "the certificate's name is not troupe://<role>/<name> with a role of Troupe and a name of "
-         "at most 64 letters, digits, '-', '.' or '_'; issue it with 'troupe pki issue'";
+  const auto found = pki::parse_uri(uris[0]);
+  if (!found)
+    return "the certificate's name is not troupe://<role>/<name> with a role of Troupe and a name "
+           "of at most 63 "
+           "lower-case letters, digits or '-'; issue it with 'troupe pki issue'";
+  identity.role = pki::role_name(found->role);
+  identity.name = found->name;
+  return "";
 }
 
 }  // namespace troupe::wire

@@ -113,6 +113,24 @@ TEST_CASE("without TLS Hello is believed if it names a role") {
         "role_mismatch");
 }
 
+TEST_CASE("the holder of a pool's certificate joins as any member and as nobody else") {
+  const PeerIdentity pool{.name = "gen-*", .role = "generator", .hosts = {}};
+  {
+    Entrance entrance(pool);
+    CHECK(entrance.refusal([](Hello::Builder h) { h.setName("gen-abc"); }) == "");
+    CHECK(entrance.asked.name == "gen-abc");
+  }
+  for (const char* name : {"gen-", "gen-*", "ver-0", "Gen-0", "gen-0/..", ""}) {
+    CAPTURE(name);
+    CHECK(Entrance(pool).refusal([&](Hello::Builder h) { h.setName(name); }) == "role_mismatch");
+  }
+}
+
+TEST_CASE("without TLS a name must be one too") {
+  CHECK(Entrance(PeerIdentity{}).refusal([](Hello::Builder h) { h.setName("../gen"); }) ==
+        "role_mismatch");
+}
+
 TEST_CASE("a role's capability answers to no other interface") {
   Entrance entrance;
   auto answer = entrance.join().wait(entrance.wait);
