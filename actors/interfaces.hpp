@@ -55,6 +55,7 @@ using BatchPtr = std::shared_ptr<const Batch>;  // null: none yet, ask again
 
 struct GeneratorTotals {
   std::uint64_t sampled_tokens = 0, prompt_tokens = 0, rollouts = 0;
+  std::uint64_t held = 0;  // finished rollouts that no verifier has taken yet
 };
 
 struct LearnerPlan;     // actors/learner/learner.hpp

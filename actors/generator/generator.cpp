@@ -177,7 +177,6 @@ void GeneratorState::deliver(const std::vector<gpu::Completion>& completions) {
 caf::typed_response_promise<Rollouts> GeneratorState::take(std::uint32_t count,
                                                            const RolloutIds& acknowledged) {
   auto promise = lending_.take(self_, count, acknowledged);
-  if (stopping_) lending_.answer_impatient(self_->clock().now(), {});  // nothing will come any more
   ask_for_tickets();  // acknowledged rollouts make room
   return promise;
 }
@@ -211,8 +210,7 @@ GeneratorTotals GeneratorState::stop() {
     self_->send(buffer_, notice_atom::value, std::move(notices));
   }
   activity_->enter("stopped", false);
-  lending_.answer_impatient(self_->clock().now(), {});
-  return {batch_->sampled_tokens(), batch_->prompt_tokens(), rollouts_};
+  return {batch_->sampled_tokens(), batch_->prompt_tokens(), rollouts_, lending_.ready()};
 }
 
 void GeneratorState::show_waiting() {

@@ -17,6 +17,7 @@ class Lending {
   void put(Rollout rollout) { outbox_.put(std::move(rollout)); }
   bool holds(std::uint64_t delivery) const { return outbox_.holds(delivery); }
   std::size_t size() const { return outbox_.size(); }
+  std::size_t ready() const { return outbox_.ready(); }
 
   /// The handler of `take`. Self: a pointer to the actor.
   template <class Self>

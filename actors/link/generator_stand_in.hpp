@@ -29,7 +29,7 @@ struct GeneratorStandInPlan {
 ///   grant    sequence, count -> Tickets   the same sequence again gives the same tickets
 ///   notice   RolloutNotices -> true       forwarded; those of tickets that others hold are dropped and counted
 ///   attached                              the link is there (again)
-///   leave -> true                         the process samples no more; true once all it had finished is here
+///   leave    held -> true                 the process samples no more; true once what it still held is here
 ///   lost     reason                       the seat is given up: the actor ends, its tickets are issued again. After
 ///                                         `leave` it stays until verifiers have brought home what it holds
 class GeneratorStandInState {
@@ -41,7 +41,7 @@ class GeneratorStandInState {
   caf::result<Tickets> grant(std::uint64_t sequence, std::uint32_t count);
   caf::result<bool> notice(const RolloutNotices& notices);
   void attached();
-  caf::result<bool> leave();
+  caf::result<bool> leave(std::uint64_t held);
   void lost(const std::string& reason);
   caf::result<Rollouts> take(std::uint32_t count, const RolloutIds& acknowledged);
   caf::result<GeneratorTotals> stop();
@@ -62,7 +62,8 @@ class GeneratorStandInState {
   Granted granted_;
   RolloutIds acknowledged_;  // to tell the process
   bool attached_ = false, pulling_ = false, stopping_ = false;
-  bool emptied_ = false;  // the process has left, and holds nothing any more
+  bool emptied_ = false;    // the process has left, and holds nothing any more
+  std::uint64_t held_ = 0;  // by a process that leaves, and not here yet
   std::optional<caf::typed_response_promise<bool>> leaver_;
   // The newest grant: its answer is kept, since it may have been lost with the link.
   std::uint64_t sequence_ = 0;

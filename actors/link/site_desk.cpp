@@ -104,10 +104,7 @@ wire::Greeting greeting(const SitePlan& plan) {
 }  // namespace
 
 SiteDesk::SiteDesk(wire::Loop& loop, const SitePlan& plan, Post post, Finish finish)
-    : plan_(plan),
-      timer_(loop.timer),
-      post_(std::move(post)),
-      finish_(std::move(finish)) {
+    : plan_(plan), timer_(loop.timer), post_(std::move(post)), finish_(std::move(finish)) {
   porter_ = plan_.system->spawn([this](caf::event_based_actor* self) -> caf::behavior {
     self->set_down_handler([post = post_](const caf::down_msg& down) {
       post([why = describe(down.reason), who = down.source](SiteDesk& desk) {
@@ -305,10 +302,14 @@ void SiteDesk::leave(double seconds) {
   auto stopped =
       ask<GeneratorTotals>(porter_, caf::actor_cast<Generator>(generator_), plan_.deadlines.request,
                            stop_atom::value)
-          .then([this](GeneratorTotals) {
-            return ask<bool>(porter_, buffer_, plan_.deadlines.request, flush_atom::value);
-          })
-          .then([post](bool) mutable { return post.leaveRequest().send().ignoreResult(); });
+          .then([this, post](GeneratorTotals totals) mutable {
+            return ask<bool>(porter_, buffer_, plan_.deadlines.request, flush_atom::value)
+                .then([post, totals](bool) mutable {
+                  auto request = post.leaveRequest();
+                  request.setHeld(totals.held);
+                  return request.send().ignoreResult();
+                });
+          });
   keep(timer_.timeoutAfter(wire::duration(seconds), kj::mv(stopped))
            .then([gone] { gone(); },
                  [gone, this](kj::Exception&& exception) {

@@ -41,8 +41,9 @@ interface GeneratorPost {
   enlist @0 (site :GeneratorSite) -> ();
   # Offers to generate. Once per join.
   report @1 (facts :SiteFacts) -> ();
-  leave @2 () -> ();
-  # The process has given up what was unfinished and goes once this answers: its finished rollouts have been taken.
+  leave @2 (held :UInt64) -> ();
+  # The process has given up what was unfinished, and goes once this answers: the finished rollouts that it still held,
+  # so many, have been taken.
 }
 
 interface GeneratorSite {
