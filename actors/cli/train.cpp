@@ -169,12 +169,16 @@ int train(const TrainOptions& options) {
   share_out_threads(config);
   Interrupts interrupts;  // before any thread starts
   gpu::set_compute_threads(1);
-  const Backends backends = torch_backends(config.run.device);
+  const Backends backends = backends_for(config.run.device, config.generator.engine);
   const Materials materials = gather(config);
   const fs::path directory = new_run_directory(config.run);
   auto telemetry =
       std::make_unique<Telemetry>(telemetry_options(options, config, directory, materials.decoder));
   std::ofstream(directory / "config.toml") << print_config(config);
+  telemetry->event(
+      "engine",
+      "generators compute with " +
+          engine_choice(config.run.device, config.generator.engine, materials.decoder).why);
   warn_if_slow(*telemetry);
   const RunOutcome outcome = run(config, materials, backends, *telemetry, directory, interrupts);
   const std::string closing = telemetry->closing_text();

@@ -44,6 +44,7 @@ struct GeneratorConfig {  // [generator]
   double temperature = 1.0, top_p = 1.0;
   std::int32_t top_k = 0;
   std::string cache_after_swap = "keep";  // keep | recompute
+  std::string engine = "auto";            // auto | torch | cpu
 };
 
 struct VerifierConfig {  // [verifier]

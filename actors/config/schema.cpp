@@ -242,6 +242,10 @@ Section generator_section() {
           {"cache-after-swap", &C::cache_after_swap, one_of({"keep", "recompute"}), "",
            "What new weights do to the KV cache of rollouts under way: keep goes on with the old "
            "entries, recompute makes them anew."},
+          {"engine", &C::engine, one_of({"auto", "torch", "cpu"}), "",
+           "What computes: cpu, own kernels whose rollouts do not depend on their company, on the "
+           "CPU whatever run.device says; torch, LibTorch; auto, the own kernels on a CPU up to "
+           "200 million parameters, else LibTorch."},
       });
 }
 
