@@ -26,14 +26,14 @@ void product_block(const Gemm& g, const Block& at) {
     for (int j = 0; j < Vectors; ++j)
       sums[i][j] = at.begin == 0 ? set1(0.0f) : load(c + i * g.c_row + 16 * j);
   const float* a = g.a + at.row * g.a_row;
-  const float* b = g.panels + at.column / kPanel * g.depth * kPanel + at.column % kPanel;
+  const float* b = g.b + at.column / kPanel * g.b_panel + at.column % kPanel;
   for (Index k = at.begin; k < at.end; ++k) {
     V16 weights[Vectors];
 #pragma GCC unroll 4
-    for (int j = 0; j < Vectors; ++j) weights[j] = load(b + k * kPanel + 16 * j);
+    for (int j = 0; j < Vectors; ++j) weights[j] = load(b + k * g.b_k + 16 * j);
 #pragma GCC unroll 8
     for (int i = 0; i < Rows; ++i) {
-      const V16 x = set1(a[i * g.a_row + k]);
+      const V16 x = set1(a[i * g.a_row + k * g.a_k]);
 #pragma GCC unroll 4
       for (int j = 0; j < Vectors; ++j) sums[i][j] = fma(x, weights[j], sums[i][j]);
     }

@@ -10,9 +10,11 @@ namespace troupe::gpu {
 /// ascending k, plus addend[row][column] where there is one.
 struct Gemm {
   std::ptrdiff_t rows = 0, columns = 0, depth = 0;  // columns: a multiple of 16
-  const float* a = nullptr;
-  std::ptrdiff_t a_row = 0;
-  const float* panels = nullptr;  // b as [columns / 64][depth][64], zero-padded to whole panels
+  const float* a = nullptr;                         // a[row][k] = a[row * a_row + k * a_k]
+  std::ptrdiff_t a_row = 0, a_k = 1;
+  const float* b =
+      nullptr;  // b[k][64 j + i] = b[j * b_panel + k * b_k + i]: packed in panels of 64
+  std::ptrdiff_t b_k = 64, b_panel = 0;  // columns (64, 64 * depth), or plain rows (width, 64)
   float* c = nullptr;
   std::ptrdiff_t c_row = 0;
   const float* addend = nullptr;  // may be c

@@ -55,7 +55,8 @@ Gemm PackedMatrix::times(std::ptrdiff_t rows, const float* a, float* c) const {
   gemm.depth = inputs_.width;
   gemm.a = a;
   gemm.a_row = inputs_.width;
-  gemm.panels = panels_.data();
+  gemm.b = panels_.data();
+  gemm.b_panel = kPanel * inputs_.width;
   gemm.c = c;
   gemm.c_row = outputs_.width;
   gemm.addend_row = outputs_.width;

@@ -55,7 +55,7 @@ struct Product {
     Gemm gemm;
     gemm.rows = rows, gemm.columns = columns, gemm.depth = depth;
     gemm.a = a.data(), gemm.a_row = depth;
-    gemm.panels = panels.data();
+    gemm.b = panels.data(), gemm.b_panel = 64 * depth;
     gemm.c = c.data(), gemm.c_row = columns;
     gemm.addend = addend.data(), gemm.addend_row = columns;
     kernels.gemm(gemm);
@@ -96,7 +96,7 @@ TEST_CASE("one row as addend is added to all rows and c may be its own addend") 
     Gemm gemm;
     gemm.rows = 5, gemm.columns = 32, gemm.depth = 20;
     gemm.a = product.a.data(), gemm.a_row = 20;
-    gemm.panels = product.panels.data();
+    gemm.b = product.panels.data(), gemm.b_panel = 64 * 20;
     Floats plain(5 * 32), biased(5 * 32), added = product.addend;
     gemm.c = plain.data(), gemm.c_row = 32;
     kernels->gemm(gemm);
@@ -108,6 +108,28 @@ TEST_CASE("one row as addend is added to all rows and c may be its own addend") 
       CHECK(biased[i] == product.addend[i % 32] + plain[i]);
       CHECK(added[i] == product.addend[i] + plain[i]);
     }
+  }
+}
+
+TEST_CASE("both factors may lie in memory as they come") {
+  for (const DecodeKernels* kernels : tables()) {
+    CAPTURE(kernels->name);
+    const std::ptrdiff_t rows = 9, columns = 144, depth = 500;
+    const Floats a = random_floats(depth * rows, 1), b = random_floats(depth * columns, 2);
+    Floats c(static_cast<std::size_t>(rows * columns)), expected;
+    Gemm gemm;
+    gemm.rows = rows, gemm.columns = columns, gemm.depth = depth;
+    gemm.a = a.data(), gemm.a_row = 1, gemm.a_k = rows;
+    gemm.b = b.data(), gemm.b_k = columns, gemm.b_panel = 64;
+    gemm.c = c.data(), gemm.c_row = columns;
+    kernels->gemm(gemm);
+    for (std::size_t i = 0; i < 9; ++i)
+      for (std::size_t j = 0; j < 144; ++j) {
+        float sum = 0.0f;
+        for (std::size_t k = 0; k < 500; ++k) sum = std::fma(a[k * 9 + i], b[k * 144 + j], sum);
+        expected.push_back(sum);
+      }
+    CHECK(same_bits(c, expected));
   }
 }
 
