@@ -228,7 +228,9 @@ Section generator_section() {
           {"count", &C::count, between(1, 256), "generators",
            "Generators, each with an engine and a KV cache of its own."},
           {"slots", &C::slots, between(1, 65536), "rollouts",
-           "Rollouts sampled at once by one generator; throughput grows until about 256."},
+           "Rollouts sampled at once by one generator; own kernels are at full speed from 16 on, "
+           "LibTorch "
+           "from about 256."},
           {"threads", &C::threads, between(0, 4096), "threads",
            "Computing threads of one generator; 0: its share of run.threads."},
           {"max-new-tokens", &C::max_new_tokens, between(1, 1048576), "tokens",
