@@ -63,7 +63,7 @@ struct ReplayBufferConfig {          // [replay-buffer]
 
 struct LearnerConfig {       // [learner]
   std::int32_t threads = 0;  // 0: an equal share of run.threads
-  std::int64_t tokens_per_micro_batch = 4096;
+  std::int64_t tokens_per_micro_batch = 512;
   gpu::UpdateConfig update;  // advantage, clip-low, ..., beta1, ..., max-gradient-norm
   std::int32_t refused_updates_limit = 3;  // consecutive non-finite updates that end the run
   std::int32_t gap_rollouts = 8;           // per update; their log-prob gap is measured

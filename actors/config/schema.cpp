@@ -300,8 +300,9 @@ Section learner_section() {
           {"threads", &C::threads, between(0, 4096), "threads",
            "Computing threads of the learner; 0: its share of run.threads."},
           {"tokens-per-micro-batch", &C::tokens_per_micro_batch, between(1, 1 << 30), "tokens",
-           "Most tokens in one forward and backward pass; a batch of more is accumulated. Bounds "
-           "the memory, not the result."},
+           "Most tokens in one forward and backward pass; a batch of more is accumulated. Not for "
+           "the result, but for speed and memory: few stay in the caches of a CPU, a GPU wants "
+           "many."},
           {"advantage", objective_member<&O::advantage>(), one_of({"grpo", "dr-grpo", "batch"}), "",
            "grpo: (reward - group mean) / group deviation; dr-grpo: not divided; batch: deviation "
            "of the whole batch."},
