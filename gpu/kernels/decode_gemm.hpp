@@ -20,11 +20,17 @@ template <int Rows, int Vectors>
 void product_block(const Gemm& g, const Block& at) {
   V16 sums[Rows][Vectors];
   float* c = g.c + at.row * g.c_row + at.column;
+  const float* from = at.begin > 0 ? c : nullptr;
+  Index from_row = g.c_row;
+  if (at.begin == 0 && g.addend != nullptr) {
+    from = g.addend + at.row * g.addend_row + at.column;
+    from_row = g.addend_row;
+  }
 #pragma GCC unroll 8
   for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 4
     for (int j = 0; j < Vectors; ++j)
-      sums[i][j] = at.begin == 0 ? set1(0.0f) : load(c + i * g.c_row + 16 * j);
+      sums[i][j] = from ? load(from + i * from_row + 16 * j) : set1(0.0f);
   const float* a = g.a + at.row * g.a_row;
   const float* b = g.b + at.column / kPanel * g.b_panel + at.column % kPanel;
   for (Index k = at.begin; k < at.end; ++k) {
@@ -38,15 +44,10 @@ void product_block(const Gemm& g, const Block& at) {
       for (int j = 0; j < Vectors; ++j) sums[i][j] = fma(x, weights[j], sums[i][j]);
     }
   }
-  const bool add = at.end == g.depth && g.addend != nullptr;
-  const float* addend = add ? g.addend + at.row * g.addend_row + at.column : nullptr;
 #pragma GCC unroll 8
   for (int i = 0; i < Rows; ++i)
 #pragma GCC unroll 4
-    for (int j = 0; j < Vectors; ++j) {
-      const V16 sum = sums[i][j];
-      store(c + i * g.c_row + 16 * j, add ? load(addend + i * g.addend_row + 16 * j) + sum : sum);
-    }
+    for (int j = 0; j < Vectors; ++j) store(c + i * g.c_row + 16 * j, sums[i][j]);
 }
 
 using BlockFunction = void (*)(const Gemm&, const Block&);

@@ -6,8 +6,8 @@
 
 namespace troupe::gpu {
 
-/// c[row][column] = sum over k of a[row][k] * b[k][column], one chain of fused multiply-adds over
-/// ascending k, plus addend[row][column] where there is one.
+/// c[row][column] = addend[row][column] (0 without one) plus the sum over k of a[row][k] *
+/// b[k][column], as one chain of fused multiply-adds over ascending k that begins with the addend.
 struct Gemm {
   std::ptrdiff_t rows = 0, columns = 0, depth = 0;  // columns: a multiple of 16
   const float* a = nullptr;                         // a[row][k] = a[row * a_row + k * a_k]

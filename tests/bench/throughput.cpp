@@ -123,7 +123,7 @@ void compare_company(const char* name, EngineMaker make, const Model& model) {
 }
 
 void train(const Model& model, std::size_t documents) {
-  const auto engine = gpu::make_torch_training_engine(model.decoder, {}, 16384, "cpu");
+  const auto engine = gpu::make_torch_training_engine(model.decoder, {}, 512, "cpu");
   engine->load(model.weights.get());
   const auto corpus = addition_corpus({2, 3}, {}, 1);
   std::vector<gpu::Document> tokenized;

@@ -66,11 +66,11 @@ struct Product {
     Floats c;
     for (std::ptrdiff_t i = 0; i < rows; ++i)
       for (std::ptrdiff_t j = 0; j < columns; ++j) {
-        float sum = 0.0f;
+        float sum = addend[c.size()];
         for (std::ptrdiff_t k = 0; k < depth; ++k)
           sum = std::fma(a[static_cast<std::size_t>(i * depth + k)],
                          panels[static_cast<std::size_t>((j / 64 * depth + k) * 64 + j % 64)], sum);
-        c.push_back(addend[c.size()] + sum);
+        c.push_back(sum);
       }
     return c;
   }
@@ -90,25 +90,28 @@ TEST_CASE("a product is one chain of fused multiply-adds per element on every in
   }
 }
 
-TEST_CASE("one row as addend is added to all rows and c may be its own addend") {
-  for (const DecodeKernels* kernels : tables()) {
-    const Product product(5, 32, 20);
-    Gemm gemm;
-    gemm.rows = 5, gemm.columns = 32, gemm.depth = 20;
-    gemm.a = product.a.data(), gemm.a_row = 20;
-    gemm.b = product.panels.data(), gemm.b_panel = 64 * 20;
-    Floats plain(5 * 32), biased(5 * 32), added = product.addend;
-    gemm.c = plain.data(), gemm.c_row = 32;
-    kernels->gemm(gemm);
-    gemm.c = biased.data(), gemm.addend = product.addend.data(), gemm.addend_row = 0;
-    kernels->gemm(gemm);
-    gemm.c = added.data(), gemm.addend = added.data(), gemm.addend_row = 32;
-    kernels->gemm(gemm);
-    for (std::size_t i = 0; i < plain.size(); ++i) {
-      CHECK(biased[i] == product.addend[i % 32] + plain[i]);
-      CHECK(added[i] == product.addend[i] + plain[i]);
+TEST_CASE("one row as addend begins all rows and c may be its own addend at any depth") {
+  for (const DecodeKernels* kernels : tables())
+    for (const std::ptrdiff_t depth : {20, 500, 1200}) {
+      CAPTURE(kernels->name);
+      CAPTURE(depth);
+      Product product(5, 32, depth);
+      const Floats expected = product.expected();
+      Gemm gemm;
+      gemm.rows = 5, gemm.columns = 32, gemm.depth = depth;
+      gemm.a = product.a.data(), gemm.a_row = depth;
+      gemm.b = product.panels.data(), gemm.b_panel = 64 * depth;
+      Floats in_place = product.addend, biased(5 * 32);
+      gemm.c = in_place.data(), gemm.c_row = 32;
+      gemm.addend = in_place.data(), gemm.addend_row = 32;
+      kernels->gemm(gemm);
+      CHECK(same_bits(in_place, expected));
+      const Floats row(product.addend.begin(), product.addend.begin() + 32);
+      gemm.c = biased.data(), gemm.addend = row.data(), gemm.addend_row = 0;
+      kernels->gemm(gemm);
+      for (std::size_t i = 0; i < product.addend.size(); ++i) product.addend[i] = row[i % 32];
+      CHECK(same_bits(biased, product.expected()));
     }
-  }
 }
 
 TEST_CASE("both factors may lie in memory as they come") {

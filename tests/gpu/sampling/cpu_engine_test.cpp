@@ -48,6 +48,10 @@ std::vector<DecoderConfig> all_shapes() {
   wide.intermediate_size = 70;
   wide.vocab_size = 144;
   wide.num_layers = 1;
+  DecoderConfig deep = demo();
+  deep.intermediate_size = 800;
+  deep.num_layers = 1;
+  all.push_back(deep);
   for (const std::int32_t dim : {32, 40, 64, 128}) {
     wide.head_dim = dim;
     wide.num_heads = dim == 40 ? 5 : dim == 64 ? 4 : 3;

@@ -29,7 +29,7 @@ Result pass_with(const DecoderConfig& config, std::unique_ptr<DecoderOps> ops) {
   PhiloxStream draws(8, 1);
   std::vector<std::vector<std::int32_t>> tokens;
   std::vector<Sequence> sequences;
-  for (const std::size_t length : {7, 1, 20, 16, 33}) {
+  for (const std::size_t length : {7, 1, 20, 16, 33, 64, 64, 64, 64, 64, 64, 64}) {
     tokens.emplace_back(length);
     for (auto& token : tokens.back()) token = static_cast<std::int32_t>(5 + draws.below(20));
   }
