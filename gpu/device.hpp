@@ -25,6 +25,7 @@ std::string resolve_device(const std::string& wanted);
 /// Number of threads LibTorch uses for work called from this thread. Each computing actor calls it
 /// first.
 void set_compute_threads(int threads);
+int compute_threads();
 
 /// GFLOP/s of a 512^3 float32 matrix product on this thread; a reference BLAS gives about 3.
 double matmul_gflops();

@@ -1,7 +1,7 @@
 #include "actors/cli/model_and_tokenizer.hpp"
 
+#include "actors/cli/backends.hpp"
 #include "actors/director/materials.hpp"
-#include "gpu/device.hpp"
 #include "gpu/error.hpp"
 
 #include <algorithm>
@@ -36,9 +36,10 @@ std::unique_ptr<gpu::Engine> engine_for(const ModelAndTokenizer& model, std::siz
                      " positions, the model has " + std::to_string(model.decoder.max_positions) +
                      ": lower --max-new-tokens");
   constexpr std::size_t kMostSlots = 256;
-  auto engine = gpu::make_torch_engine(
-      model.decoder, static_cast<std::int32_t>(std::clamp<std::size_t>(prompts, 1, kMostSlots)),
-      static_cast<std::int32_t>(needed), gpu::resolve_device(device));
+  auto engine =
+      make_engine(device, "auto", model.decoder,
+                  static_cast<std::int32_t>(std::clamp<std::size_t>(prompts, 1, kMostSlots)),
+                  static_cast<std::int32_t>(needed));
   engine->swap(model.weights);
   return engine;
 }

@@ -162,7 +162,7 @@ int serve_site(const ServeOptions& options, const std::string& role) {
   share_out_threads(config, 1, false);
   Interrupts interrupts;
   gpu::set_compute_threads(1);
-  const Backends backends = torch_backends(config.run.device);
+  const Backends backends = backends_for(config.run.device, config.generator.engine);
   const Materials materials = gather(config);
   const std::string name = options.name.empty() ? default_name(role) : options.name;
   RunConfig files = config.run;

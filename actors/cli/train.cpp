@@ -103,7 +103,7 @@ int train(const TrainOptions& options) {
   share_out_threads(config, config.generator.count, true);
   Interrupts interrupts;
   gpu::set_compute_threads(1);
-  const Backends backends = torch_backends(config.run.device);
+  const Backends backends = backends_for(config.run.device, config.generator.engine);
   const Materials materials = gather(config);
   const fs::path directory = new_run_directory(config.run);
   TelemetryOptions seen = telemetry_options(config, directory, materials.decoder);
@@ -112,6 +112,10 @@ int train(const TrainOptions& options) {
   seen.quiet = options.quiet;
   auto telemetry = std::make_unique<Telemetry>(seen);
   std::ofstream(directory / "config.toml") << print_config(config);
+  telemetry->event(
+      "engine",
+      "generators compute with " +
+          engine_choice(config.run.device, config.generator.engine, materials.decoder).why);
   std::unique_ptr<Office> office;
   if (options.serve) {
     try {

@@ -46,6 +46,7 @@ struct GeneratorConfig {  // [generator]
   double temperature = 1.0, top_p = 1.0;
   std::int32_t top_k = 0;
   std::string cache_after_swap = "keep";  // keep | recompute
+  std::string engine = "auto";            // auto | torch | cpu
 };
 
 struct VerifierConfig {  // [verifier]
@@ -65,7 +66,7 @@ struct ReplayBufferConfig {          // [replay-buffer]
 
 struct LearnerConfig {       // [learner]
   std::int32_t threads = 0;  // 0: an equal share of run.threads
-  std::int64_t tokens_per_micro_batch = 4096;
+  std::int64_t tokens_per_micro_batch = 512;
   gpu::UpdateConfig update;  // advantage, clip-low, ..., beta1, ..., max-gradient-norm
   std::int32_t refused_updates_limit = 3;  // consecutive non-finite updates that end the run
   std::int32_t gap_rollouts = 8;           // per update; their log-prob gap is measured

@@ -228,7 +228,9 @@ Section generator_section() {
           {"count", &C::count, between(1, 256), "generators",
            "Generators, each with an engine and a KV cache of its own."},
           {"slots", &C::slots, between(1, 65536), "rollouts",
-           "Rollouts sampled at once by one generator; throughput grows until about 256."},
+           "Rollouts sampled at once by one generator; own kernels are at full speed from 16 on, "
+           "LibTorch "
+           "from about 256."},
           {"threads", &C::threads, between(0, 4096), "threads",
            "Computing threads of one generator; 0: its share of run.threads."},
           {"max-new-tokens", &C::max_new_tokens, between(1, 1048576), "tokens",
@@ -242,6 +244,10 @@ Section generator_section() {
           {"cache-after-swap", &C::cache_after_swap, one_of({"keep", "recompute"}), "",
            "What new weights do to the KV cache of rollouts under way: keep goes on with the old "
            "entries, recompute makes them anew."},
+          {"engine", &C::engine, one_of({"auto", "torch", "cpu"}), "",
+           "What computes: cpu, own kernels whose rollouts do not depend on their company, on the "
+           "CPU whatever run.device says; torch, LibTorch; auto, the own kernels on a CPU up to "
+           "200 million parameters, else LibTorch."},
       });
 }
 
@@ -297,8 +303,9 @@ Section learner_section() {
           {"threads", &C::threads, between(0, 4096), "threads",
            "Computing threads of the learner; 0: its share of run.threads."},
           {"tokens-per-micro-batch", &C::tokens_per_micro_batch, between(1, 1 << 30), "tokens",
-           "Most tokens in one forward and backward pass; a batch of more is accumulated. Bounds "
-           "the memory, not the result."},
+           "Most tokens in one forward and backward pass; a batch of more is accumulated. Not for "
+           "the result, but for speed and memory: few stay in the caches of a CPU, a GPU wants "
+           "many."},
           {"advantage", objective_member<&O::advantage>(), one_of({"grpo", "dr-grpo", "batch"}), "",
            "grpo: (reward - group mean) / group deviation; dr-grpo: not divided; batch: deviation "
            "of the whole batch."},

@@ -74,7 +74,18 @@ std::optional<PolicyVersion> Ledger::due_version() const {
   const PolicyVersion due = next_version_ + groups_outstanding() / config_.batch;
   if (due >= config_.first_version + config_.updates) return std::nullopt;
   if (due > published_ + config_.staleness_bound) return std::nullopt;
+  if (batch_waits()) return std::nullopt;
   return due;
+}
+
+/// As ready_groups() counts them.
+bool Ledger::batch_waits() const {
+  std::uint32_t ready = 0;
+  for (const auto& [id, group] : groups_) {
+    if (group.state == GroupState::waiting && ++ready == config_.batch) return true;
+    if (group.state == GroupState::open && !config_.completion_order) return false;
+  }
+  return false;
 }
 
 std::optional<Ticket> Ledger::grant(const std::string& holder, double now,

@@ -58,8 +58,9 @@ class Ledger {
  public:
   explicit Ledger(LedgerConfig config);
 
-  /// A ticket for `holder`, or nothing while admission is closed. `next` is called for a new ticket
-  /// only.
+  /// A ticket for `holder`, or nothing while admission is closed: as many batches are open as the
+  /// bound allows, or a whole batch waits for the learner, so that what is sampled now would only
+  /// be older when its turn comes. `next` is called for a new ticket only.
   std::optional<Ticket> grant(const std::string& holder, double now,
                               const std::function<TicketPrompt()>& next);
   void notice(const RolloutNotice& notice);
@@ -112,6 +113,7 @@ class Ledger {
   using Groups = std::map<std::uint64_t, Group>;
 
   std::optional<PolicyVersion> due_version() const;
+  bool batch_waits() const;  // whole, for the learner
   Ticket issue(std::uint64_t id, Group& group, const std::string& holder, double now);
   void count_generated(Attempt& attempt, std::uint64_t tokens);
   void drop(Attempt& attempt, const std::string& reason);

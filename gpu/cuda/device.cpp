@@ -45,6 +45,10 @@ void set_compute_threads(int threads) {
   at::set_num_threads(threads);
 }
 
+int compute_threads() {
+  return at::get_num_threads();
+}
+
 double matmul_gflops() {
   using Clock = std::chrono::steady_clock;
   constexpr std::int64_t kSize = 512;

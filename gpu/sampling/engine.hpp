@@ -1,6 +1,6 @@
 #pragma once
 // The narrow interface of a generator's forward pass. Implementations: LibTorch (the reference),
-// later own CPU kernels and CUDA graphs.
+// own CPU kernels (cpu_engine.hpp).
 #include "gpu/model/manifest.hpp"
 
 #include <cstdint>

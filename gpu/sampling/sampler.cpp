@@ -1,6 +1,7 @@
 #include "gpu/sampling/sampler.hpp"
 
 #include "gpu/error.hpp"
+#include "gpu/kernels/decode_kernels.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -35,15 +36,15 @@ void check(const SamplingParams& params, std::int32_t vocab) {
 /// The token at which the running sum of masses, taken in the order of token_at(0 .. count-1),
 /// passes `target`.
 template <class TokenAt>
-std::size_t inverse_cdf(const std::vector<double>& mass, std::size_t count, double target,
+std::size_t inverse_cdf(const std::vector<float>& mass, std::size_t count, double target,
                         TokenAt token_at) {
   std::size_t chosen = token_at(0);
   double seen = 0.0;
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t token = token_at(i);
-    if (mass[token] == 0.0) continue;
+    if (mass[token] == 0.0f) continue;
     chosen = token;  // the last possible token stands where rounding carries past the end
-    seen += mass[token];
+    seen += static_cast<double>(mass[token]);
     if (seen > target) break;
   }
   return chosen;
@@ -93,12 +94,10 @@ std::size_t Sampler::argmax(const float* logits) const {
 
 /// mass_[i] = exp((logit_i - highest) / temperature), 0 for banned tokens. Returns the sum.
 double Sampler::fill_mass(const float* logits, float highest) {
+  decode_kernels()->masses(static_cast<std::ptrdiff_t>(mass_.size()), logits, bias_.data(), highest,
+                           inverse_temperature_, mass_.data());
   double total = 0.0;
-  for (std::size_t i = 0; i < bias_.size(); ++i) {
-    const float logit = logits[i] + bias_[i];
-    mass_[i] = static_cast<double>(std::exp((logit - highest) * inverse_temperature_));
-    total += mass_[i];
-  }
+  for (const float mass : mass_) total += static_cast<double>(mass);
   require(std::isfinite(total), "a logit is not a number: the weights are broken");
   return total;
 }
@@ -128,7 +127,7 @@ std::size_t Sampler::nucleus(std::size_t kept, std::size_t ranked) {
       ranked = std::min(kept, std::max<std::size_t>(64, 4 * ranked));
       rank(i, ranked);
     }
-    seen += mass_[static_cast<std::size_t>(order_[i])];
+    seen += static_cast<double>(mass_[static_cast<std::size_t>(order_[i])]);
     if (seen >= wanted) return i + 1;
   }
   return kept;
@@ -138,15 +137,16 @@ std::size_t Sampler::nucleus(std::size_t kept, std::size_t ranked) {
 void Sampler::rank(std::size_t first, std::size_t last) {
   const auto at = [this](std::size_t i) { return order_.begin() + static_cast<std::ptrdiff_t>(i); };
   std::partial_sort(at(first), at(last), order_.end(), [this](std::int32_t a, std::int32_t b) {
-    const double mass_a = mass_[static_cast<std::size_t>(a)];
-    const double mass_b = mass_[static_cast<std::size_t>(b)];
+    const float mass_a = mass_[static_cast<std::size_t>(a)];
+    const float mass_b = mass_[static_cast<std::size_t>(b)];
     return mass_a > mass_b || (mass_a == mass_b && a < b);
   });
 }
 
 double Sampler::mass_of_first(std::size_t count) const {
   double sum = 0.0;
-  for (std::size_t i = 0; i < count; ++i) sum += mass_[static_cast<std::size_t>(order_[i])];
+  for (std::size_t i = 0; i < count; ++i)
+    sum += static_cast<double>(mass_[static_cast<std::size_t>(order_[i])]);
   return sum;
 }
 

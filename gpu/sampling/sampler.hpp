@@ -46,7 +46,7 @@ class Sampler {
   SamplingParams params_;
   float inverse_temperature_;
   std::vector<float> bias_;          // 0 or -infinity per token
-  std::vector<double> mass_;         // scratch: unnormalised probabilities
+  std::vector<float> mass_;          // scratch: unnormalised probabilities
   std::vector<std::int32_t> order_;  // scratch: tokens by probability, for top-k and top-p
 };
 

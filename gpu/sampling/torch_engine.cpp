@@ -1,6 +1,7 @@
 #include "gpu/error.hpp"
 #include "gpu/model/decoder_views.hpp"
 #include "gpu/sampling/engine.hpp"
+#include "gpu/sampling/slot_lengths.hpp"
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/addmm.h>
@@ -80,7 +81,6 @@ class TorchEngine final : public Engine {
   bool batch_invariant() const override { return false; }
 
  private:
-  void check(std::span<const Row> rows, std::span<const std::int32_t> wanted);
   Step prepare(std::span<const Row> rows, const Plan& plan) const;
   void prepare_runs(const Plan& plan, Step& step) const;
   at::Tensor layer(std::size_t index, const at::Tensor& x, const Plan& plan, const Step& step);
@@ -99,8 +99,8 @@ class TorchEngine final : public Engine {
   c10::Device device_;
   at::Tensor all_caches_;  // [layers, 2, slots, kv_heads, capacity, head_dim]
   std::vector<std::array<at::Tensor, 2>> cache_;  // keys and values of each layer: views of it
-  at::Tensor cos_, sin_;               // [capacity, heads + kv_heads, head_dim], scaled as in Step
-  std::vector<std::int32_t> lengths_;  // of each slot
+  at::Tensor cos_, sin_;  // [capacity, heads + kv_heads, head_dim], scaled as in Step
+  SlotLengths lengths_;
   FlatWeights weights_;
   std::array<at::Tensor, 2> device_weights_;  // away from the CPU: the current version and the next
   std::size_t current_ = 0;
@@ -149,13 +149,8 @@ TorchEngine::TorchEngine(const DecoderConfig& config, std::int32_t slots, std::i
       kv_heads_(config.num_kv_heads),
       head_dim_(config.head_dim),
       group_(config.num_heads / std::max(1, config.num_kv_heads)),
-      device_(device) {
-  validate(config);
-  if (slots <= 0 || capacity <= 0 || capacity > config.max_positions) {
-    throw Error("an engine of " + std::to_string(slots) + " slots with " +
-                std::to_string(capacity) + " tokens each: both must be positive and the capacity " +
-                "at most max_positions " + std::to_string(config.max_positions));
-  }
+      device_(device),
+      lengths_(config, slots, capacity) {
   const c10::InferenceMode guard;
   const auto options = at::TensorOptions(device_).dtype(at::kFloat);
   all_caches_ = at::zeros({config.num_layers, 2, slots_, kv_heads_, capacity_, head_dim_}, options);
@@ -166,7 +161,6 @@ TorchEngine::TorchEngine(const DecoderConfig& config, std::int32_t slots, std::i
   const auto [cos, sin] = rope_tables(config, device);
   cos_ = widen(cos.narrow(0, 0, capacity_), config, 1.0);
   sin_ = widen(sin.narrow(0, 0, capacity_), config, -1.0);
-  lengths_.resize(static_cast<std::size_t>(slots));
 }
 
 void TorchEngine::swap(FlatWeights weights) {
@@ -189,35 +183,10 @@ void TorchEngine::swap(FlatWeights weights) {
   weights_ = std::move(weights);
 }
 
-void TorchEngine::check(std::span<const Row> rows, std::span<const std::int32_t> wanted) {
-  if (!weights_) throw Error("the engine has no weights: call swap() before forward()");
-  for (const Row& row : rows) {
-    if (row.slot < 0 || row.slot >= slots_) {
-      throw Error("slot " + std::to_string(row.slot) + " of " + std::to_string(slots_));
-    }
-    std::int32_t& length = lengths_[static_cast<std::size_t>(row.slot)];
-    if (row.position >= capacity_ || (row.position != length && row.position != 0)) {
-      throw Error("position " + std::to_string(row.position) + " in slot " +
-                  std::to_string(row.slot) + " which holds " + std::to_string(length) + " of " +
-                  std::to_string(capacity_) + " tokens");
-    }
-    if (row.token < 0 || row.token >= config_.vocab_size) {
-      throw Error("token " + std::to_string(row.token) + " of a vocabulary of " +
-                  std::to_string(config_.vocab_size));
-    }
-    length = row.position + 1;
-  }
-  for (const std::int32_t index : wanted) {
-    if (index < 0 || static_cast<std::size_t>(index) >= rows.size()) {
-      throw Error("logits wanted of row " + std::to_string(index) + " of " +
-                  std::to_string(rows.size()));
-    }
-  }
-}
-
 void TorchEngine::forward(std::span<const Row> rows, std::span<const std::int32_t> wanted,
                           float* logits) {
-  check(rows, wanted);
+  if (!weights_) throw Error("the engine has no weights: call swap() before forward()");
+  lengths_.append(rows, wanted);
   if (rows.empty()) return;
   const c10::InferenceMode guard;
   const Plan plan = plan_of(rows);
@@ -240,17 +209,11 @@ void TorchEngine::forward(std::span<const Row> rows, std::span<const std::int32_
 }
 
 void TorchEngine::copy_prefix(std::int32_t from, std::int32_t to, std::int32_t length) {
-  if (std::min(from, to) < 0 || std::max(from, to) >= slots_ || length < 0 ||
-      length > lengths_[static_cast<std::size_t>(from)]) {
-    throw Error("copy of " + std::to_string(length) + " positions from slot " +
-                std::to_string(from) + " to slot " + std::to_string(to) + " of " +
-                std::to_string(slots_));
-  }
+  lengths_.copy(from, to, length);
   if (from == to) return;
   const c10::InferenceMode guard;
   const at::Tensor source = all_caches_.select(2, from).narrow(3, 0, length);
   all_caches_.select(2, to).narrow(3, 0, length).copy_(source);
-  lengths_[static_cast<std::size_t>(to)] = length;
 }
 
 at::Tensor TorchEngine::indices(const Indices& values) const {

@@ -1,5 +1,5 @@
 #pragma once
-// What a decoder computes between its matrix products, forward and backward. Two implementations:
+// What a decoder computes, forward and backward. Two implementations:
 // LibTorch operators (any device) and fused CPU kernels. Both are compared with each other and with
 // finite differences in the tests.
 #include "gpu/model/decoder_config.hpp"
@@ -25,6 +25,13 @@ class DecoderOps {
   /// dtable += ; in a fixed order of sums.
   virtual void embed_backward(const at::Tensor& dout, const PackedBatch& batch,
                               const at::Tensor& dtable) const = 0;
+
+  /// out [rows, o] = x w^T, or x w^T + addend; x [rows, i], w [o, i], addend [rows, o] or [o].
+  virtual void linear(const at::Tensor& x, const at::Tensor& w, const at::Tensor& out,
+                      const at::Tensor& addend = {}) const = 0;
+  /// dx [rows, i] = dy w; dw [o, i] += dy^T x.
+  virtual void linear_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& w,
+                               const at::Tensor& dx, const at::Tensor& dw) const = 0;
 
   /// x, y: [rows, width] or [rows, groups, width]; weight [width]; inverse [rows * groups] is kept
   /// for the backward.

@@ -32,6 +32,21 @@ class AtenOps final : public DecoderOps {
     dtable.add_(at::embedding_dense_backward(dout, batch.ids, dtable.size(0), -1, false));
   }
 
+  void linear(const at::Tensor& x, const at::Tensor& w, const at::Tensor& out,
+              const at::Tensor& addend) const override {
+    at::Tensor result = out;
+    if (addend.defined())
+      at::addmm_out(result, addend, x, w.t());
+    else
+      at::mm_out(result, x, w.t());
+  }
+  void linear_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& w,
+                       const at::Tensor& dx, const at::Tensor& dw) const override {
+    at::Tensor result = dx;
+    at::mm_out(result, dy, w);
+    dw.addmm_(dy.t(), x);
+  }
+
   void rms_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& y,
                 const at::Tensor& inverse) const override {
     const at::Tensor scale = x.square().mean(-1, true).add_(epsilon_).rsqrt_();

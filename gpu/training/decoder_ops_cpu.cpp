@@ -1,8 +1,11 @@
 #include "gpu/model/decoder_views.hpp"
 #include "gpu/training/cpu_kernels.hpp"
+#include "gpu/training/cpu_products.hpp"
 #include "gpu/training/decoder_ops.hpp"
 
 #include <ATen/Parallel.h>
+#include <ATen/ops/addmm.h>
+#include <ATen/ops/mm.h>
 #include <cstring>
 #include <tuple>
 #include <vector>
@@ -46,6 +49,26 @@ class CpuOps final : public DecoderOps {
       float* to = table + ids[t] * width;
       for (std::int64_t i = 0; i < width; ++i) to[i] += from[i];
     }
+  }
+
+  void linear(const at::Tensor& x, const at::Tensor& w, const at::Tensor& out,
+              const at::Tensor& addend) const override {
+    const LinearShape shape{x.size(0), w.size(1), w.size(0)};
+    at::Tensor result = out;
+    if (!serves_forward(shape))
+      addend.defined() ? at::addmm_out(result, addend, x, w.t()) : at::mm_out(result, x, w.t());
+    else
+      gpu::linear(shape, data(x), data(w), addend.defined() ? data(addend) : nullptr,
+                  addend.defined() && addend.dim() == 2 ? shape.out : 0, data(out));
+  }
+  void linear_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& w,
+                       const at::Tensor& dx, const at::Tensor& dw) const override {
+    const LinearShape shape{x.size(0), w.size(1), w.size(0)};
+    if (serves_backward(shape))
+      return gpu::linear_backward(shape, data(dy), data(x), data(w), data(dx), data(dw));
+    at::Tensor result = dx;
+    at::mm_out(result, dy, w);
+    dw.addmm_(dy.t(), x);
   }
 
   void rms_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& y,

@@ -1,7 +1,6 @@
 #include "gpu/training/decoder_pass.hpp"
 
-#include <ATen/ops/addmm.h>
-#include <ATen/ops/mm.h>
+#include <ATen/ops/sum.h>
 
 namespace troupe::gpu {
 
@@ -28,7 +27,7 @@ void DecoderPass::forward(const DecoderViews& weights, const PackedBatch& batch)
   final_inverse_ = arena_.take(m, 1);
   ops_->rms_norm(x, weights.final_norm, final_normed_, final_inverse_);
   logits_ = arena_.take(m, config_.vocab_size);
-  at::mm_out(logits_, final_normed_, weights.head.t());
+  ops_->linear(final_normed_, weights.head, logits_);
   log_probs_ = arena_.take(m, 1);
   entropies_ = arena_.take(m, 1);
   ops_->token_values(logits_, batch, log_probs_.view(-1), entropies_.view(-1));
@@ -51,7 +50,7 @@ at::Tensor DecoderPass::layer_forward(const LayerViews& w, const PackedBatch& ba
     ops_->take_predicting(input, batch, residual);
   }
   saved.middle = arena_.take(residual.size(0), config_.hidden_size);
-  at::addmm_out(saved.middle, residual, saved.mixed, w.output.t());
+  ops_->linear(saved.mixed, w.output, saved.middle, residual);
   return feed_forward(w, saved);
 }
 
@@ -61,10 +60,7 @@ void DecoderPass::project_qkv(const LayerViews& w, const PackedBatch& batch, Lay
   saved.inverse = arena_.take(n, 1);
   ops_->rms_norm(saved.input, w.input_norm, saved.normed, saved.inverse);
   saved.qkv = arena_.take(n, w.qkv.size(0));
-  if (config_.qkv_bias)
-    at::addmm_out(saved.qkv, w.qkv_bias, saved.normed, w.qkv.t());
-  else
-    at::mm_out(saved.qkv, saved.normed, w.qkv.t());
+  ops_->linear(saved.normed, w.qkv, saved.qkv, w.qkv_bias);
   if (config_.qk_norm) {
     saved.raw_qkv = saved.qkv;
     saved.qkv = arena_.take(n, w.qkv.size(0));
@@ -83,20 +79,20 @@ at::Tensor DecoderPass::feed_forward(const LayerViews& w, Layer& saved) {
   saved.middle_inverse = arena_.take(rows, 1);
   ops_->rms_norm(saved.middle, w.post_norm, saved.middle_normed, saved.middle_inverse);
   saved.gate_up = arena_.take(rows, 2 * config_.intermediate_size);
-  at::mm_out(saved.gate_up, saved.middle_normed, w.gate_up.t());
+  ops_->linear(saved.middle_normed, w.gate_up, saved.gate_up);
   saved.activated = arena_.take(rows, config_.intermediate_size);
   ops_->swiglu(saved.gate_up, saved.activated);
-  at::Tensor out = arena_.take(rows, config_.hidden_size);
-  return at::addmm_out(out, saved.middle, saved.activated, w.down.t());
+  const at::Tensor out = arena_.take(rows, config_.hidden_size);
+  ops_->linear(saved.activated, w.down, out, saved.middle);
+  return out;
 }
 
 void DecoderPass::backward(const DecoderViews& weights, const DecoderViews& gradients,
                            const PackedBatch& batch, const at::Tensor& d_values) {
   const std::int64_t hidden = config_.hidden_size;
   ops_->token_values_backward(logits_, entropies_.view(-1), batch, d_values);
-  gradients.head.addmm_(logits_.t(), final_normed_);
   at::Tensor dx = arena_.take(batch.target_count, hidden);
-  at::mm_out(dx, logits_, weights.head);
+  ops_->linear_backward(logits_, final_normed_, weights.head, dx, gradients.head);
   ops_->rms_norm_backward(dx, final_input_, weights.final_norm, final_inverse_, false, dx,
                           gradients.final_norm);
   for (std::size_t i = layers_.size(); i-- > 0;) {
@@ -106,8 +102,7 @@ void DecoderPass::backward(const DecoderViews& weights, const DecoderViews& grad
     const Arena::Mark mark = arena_.mark();
     feed_forward_backward(w, g, layers_[i], dx);
     at::Tensor dmixed = arena_.take(dx.size(0), w.output.size(1));
-    at::mm_out(dmixed, dx, w.output);
-    g.output.addmm_(dx.t(), layers_[i].mixed);
+    ops_->linear_backward(dx, layers_[i].mixed, w.output, dmixed, g.output);
     if (last) {
       const at::Tensor wide_dmixed = arena_.take(batch.tokens, dmixed.size(1));
       ops_->take_predicting_backward(dmixed, batch, wide_dmixed);
@@ -124,14 +119,12 @@ void DecoderPass::backward(const DecoderViews& weights, const DecoderViews& grad
 void DecoderPass::feed_forward_backward(const LayerViews& w, const LayerViews& g,
                                         const Layer& saved, const at::Tensor& dx) {
   const std::int64_t rows = dx.size(0);
-  at::Tensor dactivated = arena_.take(rows, config_.intermediate_size);
-  at::mm_out(dactivated, dx, w.down);
-  g.down.addmm_(dx.t(), saved.activated);
+  const at::Tensor dactivated = arena_.take(rows, config_.intermediate_size);
+  ops_->linear_backward(dx, saved.activated, w.down, dactivated, g.down);
   const at::Tensor dgate_up = arena_.take(rows, 2 * config_.intermediate_size);
   ops_->swiglu_backward(dactivated, saved.gate_up, dgate_up);
-  g.gate_up.addmm_(dgate_up.t(), saved.middle_normed);
-  at::Tensor dnormed = arena_.take(rows, config_.hidden_size);
-  at::mm_out(dnormed, dgate_up, w.gate_up);
+  const at::Tensor dnormed = arena_.take(rows, config_.hidden_size);
+  ops_->linear_backward(dgate_up, saved.middle_normed, w.gate_up, dnormed, g.gate_up);
   ops_->rms_norm_backward(dnormed, saved.middle, w.post_norm, saved.middle_inverse, true, dx,
                           g.post_norm);
 }
@@ -151,9 +144,8 @@ void DecoderPass::attention_backward(const LayerViews& w, const LayerViews& g,
                             g.k_norm);
   }
   if (config_.qkv_bias) g.qkv_bias.add_(dqkv.sum(0));
-  g.qkv.addmm_(dqkv.t(), saved.normed);
-  at::Tensor dnormed = arena_.take(batch.tokens, config_.hidden_size);
-  at::mm_out(dnormed, dqkv, w.qkv);
+  const at::Tensor dnormed = arena_.take(batch.tokens, config_.hidden_size);
+  ops_->linear_backward(dqkv, saved.normed, w.qkv, dnormed, g.qkv);
   ops_->rms_norm_backward(dnormed, saved.input, w.input_norm, saved.inverse, true, dx,
                           g.input_norm);
 }

@@ -1,8 +1,7 @@
 #pragma once
-// Forward and backward of a decoder over a micro-batch, written out by hand: matrix products by
-// LibTorch, which add weight gradients in place to one flat buffer, and DecoderOps for the rest. No
-// autograd graph: at a hidden size of 64 it costs as much as the arithmetic, and the order of sums
-// stays ours.
+// Forward and backward of a decoder over a micro-batch, written out by hand over DecoderOps, which
+// add weight gradients in place to one flat buffer. No autograd graph: at a hidden size of 64 it
+// costs as much as the arithmetic, and the order of sums stays ours.
 #include "gpu/model/decoder_views.hpp"
 #include "gpu/training/arena.hpp"
 #include "gpu/training/decoder_ops.hpp"

@@ -5,6 +5,7 @@
 #include "gpu/device.hpp"
 #include "gpu/model/model_directory.hpp"
 #include "gpu/sampling/continuous_batch.hpp"
+#include "gpu/sampling/cpu_engine.hpp"
 #include "gpu/training/training_engine.hpp"
 
 #include <algorithm>
@@ -38,9 +39,19 @@ Model load(const char* directory) {
   return {loaded.config, values, Tokenizer::load(directory)};
 }
 
+using EngineMaker = std::unique_ptr<gpu::Engine> (*)(const gpu::DecoderConfig&, std::int32_t slots);
+
+std::unique_ptr<gpu::Engine> torch_engine(const gpu::DecoderConfig& decoder, std::int32_t slots) {
+  return gpu::make_torch_engine(decoder, slots, 64, "cpu");
+}
+std::unique_ptr<gpu::Engine> cpu_engine(const gpu::DecoderConfig& decoder, std::int32_t slots) {
+  return gpu::make_cpu_engine(decoder, slots, 64);
+}
+
 /// `rollouts` completions of 40 tokens at most through `slots` slots; prompts in groups of `group`.
-void generate(const Model& model, std::int32_t rollouts, std::int32_t slots, std::int32_t group) {
-  const auto engine = gpu::make_torch_engine(model.decoder, slots, 64, "cpu");
+double generate(EngineMaker make, const Model& model, std::int32_t rollouts, std::int32_t slots,
+                std::int32_t group) {
+  const auto engine = make(model.decoder, slots);
   gpu::SamplingParams params;
   params.max_new_tokens = 40;
   params.stop_tokens = {model.tokenizer.eos()};
@@ -58,12 +69,23 @@ void generate(const Model& model, std::int32_t rollouts, std::int32_t slots, std
            0});
     while (batch.can_step()) tokens += batch.step();
   }
-  std::printf("generate %3d rollouts, %3d slots, groups of %d: %7.0f tokens/s\n", rollouts, slots,
-              group, static_cast<double>(tokens) / since(begin));
+  return static_cast<double>(tokens) / since(begin);
 }
 
-std::map<std::uint64_t, gpu::Completion> completions(const Model& model, std::int32_t slots) {
-  const auto engine = gpu::make_torch_engine(model.decoder, slots, 64, "cpu");
+void generate_with_both(const Model& model, std::int32_t rollouts, std::int32_t slots,
+                        std::int32_t group) {
+  const double torch = generate(torch_engine, model, rollouts, slots, group);
+  const double cpu = generate(cpu_engine, model, rollouts, slots, group);
+  std::printf(
+      "generate %3d rollouts, %3d slots, groups of %d: torch %7.0f, cpu %7.0f tokens/s, ratio "
+      "%.1f\n",
+      rollouts, slots, group, torch, cpu, cpu / torch);
+  std::fflush(stdout);
+}
+
+std::map<std::uint64_t, gpu::Completion> completions(EngineMaker make, const Model& model,
+                                                     std::int32_t slots) {
+  const auto engine = make(model.decoder, slots);
   gpu::SamplingParams params;
   params.max_new_tokens = 40;
   params.stop_tokens = {model.tokenizer.eos()};
@@ -84,24 +106,24 @@ std::map<std::uint64_t, gpu::Completion> completions(const Model& model, std::in
 }
 
 /// How many of 512 rollouts are the same when sampled through other numbers of slots.
-void compare_company(const Model& model) {
-  const auto reference = completions(model, 512);
+void compare_company(const char* name, EngineMaker make, const Model& model) {
+  const auto reference = completions(make, model, 512);
   for (const std::int32_t slots : {256, 64, 8, 1}) {
     std::size_t same_tokens = 0, same_bits = 0;
-    for (const auto& [id, completion] : completions(model, slots)) {
+    for (const auto& [id, completion] : completions(make, model, slots)) {
       const gpu::Completion& other = reference.at(id);
       const bool tokens = completion.tokens == other.tokens;
       same_tokens += tokens ? 1 : 0;
       same_bits += tokens && completion.log_probs == other.log_probs ? 1 : 0;
     }
     std::printf(
-        "%3d slots against 512: same tokens %.4f, same log-prob bits %.4f of the rollouts\n", slots,
-        static_cast<double>(same_tokens) / 512, static_cast<double>(same_bits) / 512);
+        "%s, %3d slots against 512: same tokens %.4f, same log-prob bits %.4f of the rollouts\n",
+        name, slots, static_cast<double>(same_tokens) / 512, static_cast<double>(same_bits) / 512);
   }
 }
 
 void train(const Model& model, std::size_t documents) {
-  const auto engine = gpu::make_torch_training_engine(model.decoder, {}, 16384, "cpu");
+  const auto engine = gpu::make_torch_training_engine(model.decoder, {}, 512, "cpu");
   engine->load(model.weights.get());
   const auto corpus = addition_corpus({2, 3}, {}, 1);
   std::vector<gpu::Document> tokenized;
@@ -139,10 +161,12 @@ int main(int argc, char** argv) {
   }
   gpu::set_compute_threads(argc > 2 ? std::atoi(argv[2]) : 1);
   const Model model = load(argv[1]);
-  for (const std::int32_t batch : {8, 32, 64, 128, 256, 512}) generate(model, batch, batch, 1);
-  generate(model, 256, 256, 8);
-  generate(model, 256, 64, 8);
+  for (const std::int32_t batch : {1, 8, 32, 64, 128, 256, 512})
+    generate_with_both(model, batch, batch, 1);
+  generate_with_both(model, 256, 256, 8);
+  generate_with_both(model, 256, 64, 8);
   for (const std::size_t documents : {16u, 64u, 256u}) train(model, documents);
-  compare_company(model);
+  compare_company("torch", torch_engine, model);
+  compare_company("cpu", cpu_engine, model);
   return 0;
 }

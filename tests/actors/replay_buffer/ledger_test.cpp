@@ -78,6 +78,32 @@ TEST_CASE("a bound of eta opens eta batches more") {
   }
 }
 
+TEST_CASE("no ticket is granted while a whole batch waits for the learner") {
+  Ledger ledger(small(2));
+  std::vector<Ticket> tickets;
+  for (int i = 0; i < 3; ++i) tickets.push_back(*ledger.grant("g", 0, any_prompt));
+  deliver(ledger, tickets[1], 0);
+  deliver(ledger, tickets[2], 0);
+  tickets.push_back(*ledger.grant("g", 0, any_prompt));  // the batch lacks its first group
+  deliver(ledger, tickets[0], 0);
+  CHECK_FALSE(ledger.grant("g", 0, any_prompt));
+  const auto batch = ledger.take(0);
+  REQUIRE(batch);
+  CHECK(ledger.grant("g", 0, any_prompt));  // the learner is at it
+  check_balance(ledger);
+}
+
+TEST_CASE("in completion order any batch full of groups holds new tickets back") {
+  LedgerConfig config = small(2);
+  config.completion_order = true;
+  Ledger ledger(config);
+  std::vector<Ticket> tickets;
+  for (int i = 0; i < 3; ++i) tickets.push_back(*ledger.grant("g", 0, any_prompt));
+  deliver(ledger, tickets[1], 0);
+  deliver(ledger, tickets[2], 0);
+  CHECK_FALSE(ledger.grant("g", 0, any_prompt));
+}
+
 TEST_CASE("a ticket asks for the version its batch needs") {
   Ledger ledger(small(1));
   auto tickets = grant_all(ledger);

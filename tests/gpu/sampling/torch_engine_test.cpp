@@ -1,17 +1,12 @@
 #include "gpu/error.hpp"
 #include "gpu/sampling/engine.hpp"
 #include "gpu/sampling/philox.hpp"
-#include "tests/support/reference_decoder.hpp"
-#include "tests/support/tiny_models.hpp"
+#include "tests/support/engine_rig.hpp"
 
 #include <doctest/doctest.h>
 
 #include <ATen/Parallel.h>
 #include <algorithm>
-#include <cmath>
-#include <limits>
-#include <map>
-#include <memory>
 #include <vector>
 
 TEST_SUITE_BEGIN("gpu/sampling");
@@ -20,85 +15,12 @@ namespace {
 
 using namespace troupe::gpu;
 
-using Tokens = std::vector<std::int32_t>;
-
-Tokens random_tokens(std::size_t count, std::uint64_t seed, const DecoderConfig& config) {
-  PhiloxStream stream(seed, 17);
-  Tokens tokens;
-  while (tokens.size() < count) {
-    tokens.push_back(
-        static_cast<std::int32_t>(stream.below(static_cast<std::uint64_t>(config.vocab_size))));
-  }
-  return tokens;
-}
-
-/// An engine under test and what the reference says of each of its slots.
-struct Rig {
-  DecoderConfig config;
-  std::vector<float> weights;
-  ReferenceDecoder reference;
-  std::unique_ptr<Engine> engine;
-  std::vector<Tokens> fed;  // per slot
-  double worst = 0.0;       // largest difference, relative to the largest logit of its row
-
+struct Rig : EngineRig {
   explicit Rig(const DecoderConfig& shape, std::int32_t slots = 6, std::int32_t capacity = 40)
-      : config(shape),
-        weights(random_weights(shape, 5)),
-        reference(shape, weights),
-        engine(make_torch_engine(shape, slots, capacity, "cpu")),
-        fed(static_cast<std::size_t>(slots)) {
+      : EngineRig(shape, make_torch_engine(shape, slots, capacity, "cpu")) {
     at::set_num_threads(1);
-    engine->swap(flat_weights(weights));
-  }
-
-  /// Appends the next `count` tokens of `tokens` to a slot's rows.
-  void feed(std::vector<Row>& rows, std::int32_t slot, const Tokens& tokens, std::size_t count) {
-    Tokens& sofar = fed[static_cast<std::size_t>(slot)];
-    for (std::size_t i = 0; i < count; ++i) {
-      rows.push_back({slot, static_cast<std::int32_t>(sofar.size()), tokens[sofar.size()]});
-      sofar.push_back(tokens[sofar.size()]);
-    }
-  }
-
-  /// Runs the rows and compares the logits of every one of them.
-  void run(const std::vector<Row>& rows) {
-    Tokens wanted;
-    for (std::size_t i = 0; i < rows.size(); ++i) wanted.push_back(static_cast<std::int32_t>(i));
-    const auto vocab = static_cast<std::size_t>(config.vocab_size);
-    std::vector<float> logits(rows.size() * vocab, std::numeric_limits<float>::quiet_NaN());
-    engine->forward(rows, wanted, logits.data());
-    std::map<std::int32_t, std::vector<std::vector<double>>> expected;  // by slot
-    for (const Row& row : rows) {
-      if (!expected.contains(row.slot)) {
-        expected[row.slot] = reference.logits(fed[static_cast<std::size_t>(row.slot)]);
-      }
-    }
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      compare(logits.data() + i * vocab,
-              expected[rows[i].slot][static_cast<std::size_t>(rows[i].position)]);
-    }
-  }
-
-  void compare(const float* got, const std::vector<double>& expected) {
-    double largest = 0.0, difference = 0.0;
-    for (std::size_t i = 0; i < expected.size(); ++i) {
-      largest = std::max(largest, std::abs(expected[i]));
-      difference = std::max(difference, std::abs(static_cast<double>(got[i]) - expected[i]));
-    }
-    REQUIRE(largest > 0.1);
-    if (!(difference / largest <= worst)) worst = difference / largest;
   }
 };
-
-std::vector<DecoderConfig> shapes() {
-  DecoderConfig untied = tiny_llama();
-  untied.tied_embeddings = false;
-  DecoderConfig single = tiny_llama();
-  single.num_layers = 1;
-  single.num_kv_heads = 4;
-  single.rms_norm_eps = 1e-2f;
-  return {tiny_llama(), tiny_qwen2(), tiny_qwen3(), untied, single};
-}
 
 }  // namespace
 
@@ -233,6 +155,10 @@ TEST_CASE("rows that are out of range are refused") {
                        Error);
   CHECK_THROWS_AS(rig.engine->copy_prefix(1, 2, 1), Error);
   CHECK_THROWS_AS(rig.engine->copy_prefix(1, 0, 9), Error);
+  CHECK_THROWS_WITH_AS(forward({{0, 0, 1}, {0, 0, 1}}), "slot 0 starts again within one call",
+                       Error);
+  CHECK_THROWS_AS(forward({{0, 0, 1}, {0, 1, 1}}, {1, 0}), Error);
+  CHECK_THROWS_AS(forward({{0, 0, 1}, {0, 1, 1}}, {1, 1}), Error);
 }
 
 TEST_CASE("an engine without weights and one longer than the model are refused") {

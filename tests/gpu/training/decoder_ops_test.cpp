@@ -29,7 +29,7 @@ Result pass_with(const DecoderConfig& config, std::unique_ptr<DecoderOps> ops) {
   PhiloxStream draws(8, 1);
   std::vector<std::vector<std::int32_t>> tokens;
   std::vector<Sequence> sequences;
-  for (const std::size_t length : {7, 1, 20, 16, 33}) {
+  for (const std::size_t length : {7, 1, 20, 16, 33, 64, 64, 64, 64, 64, 64, 64}) {
     tokens.emplace_back(length);
     for (auto& token : tokens.back()) token = static_cast<std::int32_t>(5 + draws.below(20));
   }
@@ -51,7 +51,12 @@ double distance(const at::Tensor& a, const at::Tensor& b) {
 
 TEST_CASE("fused CPU kernels and LibTorch operators compute the same decoder") {
   const c10::InferenceMode guard;
-  for (const DecoderConfig& config : {tiny_llama(), tiny_qwen2(), tiny_qwen3()}) {
+  DecoderConfig wide = tiny_llama();  // all widths are whole vectors, as in the demo
+  wide.hidden_size = 64;
+  wide.intermediate_size = 160;
+  wide.head_dim = 16;
+  wide.vocab_size = 96;
+  for (const DecoderConfig& config : {tiny_llama(), tiny_qwen2(), tiny_qwen3(), wide}) {
     const Result fused = pass_with(config, make_cpu_ops(config, kView));
     const Result plain = pass_with(config, make_aten_ops(config, kView, "cpu"));
     CHECK(distance(fused.log_probs, plain.log_probs) < 2e-6);
