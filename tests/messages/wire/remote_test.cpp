@@ -134,7 +134,9 @@ TEST_CASE_FIXTURE(Loopback, "a certificate that the server refuses is told to th
       {pki.issue({.begins_seconds = -200, .ends_seconds = -100}), "expired"},
       {pki.issue({.use = "serverAuth"}), "wrong_use"},
   };
-  for (const auto& [files, word] : cases) {
+  for (const auto& one : cases) {
+    const auto& files = one.first;
+    const auto& word = one.second;
     CAPTURE(word);
     Caller caller(*this, files, {server.address()});
     REQUIRE(until([&] { return !caller.missed.empty(); }));
