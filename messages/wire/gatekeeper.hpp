@@ -31,6 +31,7 @@ struct Visitor {
 class Gatekeeper final : private kj::TaskSet::ErrorHandler {
  public:
   /// Called on the loop. What throws in `grant` refuses the session; the others must not throw.
+  /// Destroying the Gatekeeper ends its sessions without a call.
   struct Events {
     kj::Function<Gate::Client(const Visitor& visitor)> grant;
     kj::Function<void(const Visitor& visitor, const End& end)> ended;

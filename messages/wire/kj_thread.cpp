@@ -7,6 +7,13 @@
 
 namespace troupe::wire {
 
+namespace {
+
+constexpr kj::uint kEventsPerPoll =
+    256;  // KJ would serve one busy peer for ever before it looks up
+
+}  // namespace
+
 /// Feeds what KJ would print on stderr to the log; spares the cost of stack traces.
 class KjThread::Listener final : public kj::ExceptionCallback {
  public:
@@ -42,6 +49,7 @@ KjThread::KjThread(kj::Function<kj::Own<void>(Loop&)> setup, Log log) : log_(std
 
 void KjThread::run(Ready& ready, Setup& setup) {
   auto io = kj::setupAsyncIo();
+  io.waitScope.setBusyPollInterval(kEventsPerPoll);
   Loop loop{*io.provider, *io.lowLevelProvider, io.provider->getTimer()};
   kj::Own<void> keep;
   auto problem = kj::runCatchingExceptions([&] { keep = setup(loop); });

@@ -21,6 +21,7 @@ constexpr std::size_t kWord = sizeof(capnp::word);
 constexpr std::size_t kReadAhead = 32 << 10;
 constexpr std::size_t kSmall = 32 << 10;   // frames up to this many bytes are copied and batched
 constexpr std::size_t kBatch = 256 << 10;  // and their writer waits beyond this many
+constexpr int kTurns = 16;                 // that what is ready gets before a batch leaves
 constexpr int kWindow = 2 << 20;           // bytes of one streaming call chain under way
 
 kj::Exception exception_of(const End& end) {
@@ -290,7 +291,7 @@ kj::Promise<void> WatchedStream::writeMessage(kj::ArrayPtr<const int>, Segments 
   append(segments, size <= kSmall);
   if (size > kSmall) return write_large(segments);
   if (!std::exchange(flushing_, true))
-    flush_ = kj::evalLast([this] { return flush(); }).eagerlyEvaluate([this](kj::Exception&& e) {
+    flush_ = gather(kTurns).eagerlyEvaluate([this](kj::Exception&& e) {
       broken_ = true;
       fail(Ending::disconnected, e.getDescription().cStr());
     });
@@ -320,6 +321,11 @@ void WatchedStream::append(Segments segments, bool with_body) {
   if (segments.size() % 2 == 0) put(0);
   if (!with_body) return;
   for (const auto& segment : segments) add(segment.begin(), segment.size() * kWord);
+}
+
+kj::Promise<void> WatchedStream::gather(int turns) {
+  if (turns == 0 || batch_.size() >= kBatch) return flush();
+  return kj::evalLater([this, turns] { return gather(turns - 1); });
 }
 
 kj::Promise<void> WatchedStream::flush() {

@@ -95,6 +95,7 @@ class WatchedStream final : public capnp::MessageStream {
 
   // Writing: one writer at a time, so there is one who waits for room or for silence on the line.
   void append(Segments segments, bool with_body);
+  kj::Promise<void> gather(int turns);
   kj::Promise<void> flush();
   kj::Promise<void> idle();
   kj::Promise<void> write_large(Segments segments);

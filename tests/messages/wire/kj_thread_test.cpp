@@ -124,4 +124,28 @@ TEST_CASE("the timer of the loop works") {
   CHECK(done.get_future().wait_for(kDeadline) == std::future_status::ready);
 }
 
+namespace {
+
+kj::Promise<void> spin(const std::atomic<bool>& enough) {
+  if (enough) return kj::READY_NOW;
+  return kj::evalLater([&enough] { return spin(enough); });
+}
+
+}  // namespace
+
+TEST_CASE("a loop that always has something to do still hears timers and other threads") {
+  std::atomic<bool> enough{false};
+  std::promise<void> timer, post;
+  KjThread thread(nothing, {});
+  thread.post([&](Loop& loop) {
+    spin(enough).detach([](auto&&) {});
+    loop.timer.afterDelay(1 * kj::MILLISECONDS).then([&] { timer.set_value(); }).detach([](auto&&) {
+    });
+  });
+  CHECK(timer.get_future().wait_for(kDeadline) == std::future_status::ready);
+  thread.post([&](Loop&) { post.set_value(); });
+  CHECK(post.get_future().wait_for(kDeadline) == std::future_status::ready);
+  enough = true;
+}
+
 }  // namespace troupe::wire

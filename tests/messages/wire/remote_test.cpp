@@ -1,12 +1,16 @@
 #include "messages/wire/remote.hpp"
 
 #include "messages/wire/fault.hpp"
+#include "messages/wire/kj_thread.hpp"
 #include "tests/support/loopback.hpp"
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
+#include <future>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -130,7 +134,9 @@ TEST_CASE_FIXTURE(Loopback, "a certificate that the server refuses is told to th
       {pki.issue({.begins_seconds = -200, .ends_seconds = -100}), "expired"},
       {pki.issue({.use = "serverAuth"}), "wrong_use"},
   };
-  for (const auto& [files, word] : cases) {
+  for (const auto& one : cases) {
+    const auto& files = one.first;
+    const auto& word = one.second;
     CAPTURE(word);
     Caller caller(*this, files, {server.address()});
     REQUIRE(until([&] { return !caller.missed.empty(); }));
@@ -172,6 +178,78 @@ TEST_CASE_FIXTURE(Loopback, "a server that goes silent is left within the silenc
   REQUIRE(until([&] { return !caller.missed.empty(); }));
   CHECK(timer.now() - start >= 1 * kj::SECONDS);
   CHECK(timer.now() - start < 10 * kj::SECONDS);
+}
+
+TEST_CASE("two KJ threads meet over TLS and part in either order") {
+  support::TestPki pki;
+  const auto director = pki.issue({.uri = "troupe://director/main"});
+  const auto generator = pki.issue();
+  constexpr std::chrono::seconds deadline{20};
+  for (const bool server_first : {true, false}) {
+    CAPTURE(server_first);
+    struct Serving {  // in the order of need
+      Serving(Loop& loop, const TlsFiles& files)
+          : tls(files, loop.timer),
+            port(listen(loop.io.getNetwork(), "127.0.0.1:0")),
+            number(port->getPort()),
+            keeper(kj::mv(port), tls, loop.timer, quick_limits(),
+                   {[](const Visitor& visitor) {
+                      return make_gate(
+                          {"r-1", "", 1}, visitor.identity,
+                          [](const PeerIdentity&, Hello::Reader) -> kj::Promise<Granted> {
+                            return Granted{1, Probe::Client(kj::heap<support::ProbeServer>())};
+                          });
+                    },
+                    [](const Visitor&, const End&) {},
+                    [](const std::string&, Refusal, const std::string&) {}}) {}
+      TlsContext tls;
+      kj::Own<kj::ConnectionReceiver> port;
+      kj::uint number;
+      Gatekeeper keeper;
+    };
+    struct Calling {
+      Calling(Loop& loop, const TlsFiles& files, kj::uint port, Remote::Events events)
+          : tls(files, loop.timer),
+            remote(loop.timer, {"127.0.0.1:" + std::to_string(port)},
+                   tls_dial(loop.io.getNetwork(), tls, {"director"}, 1),
+                   {"gen-0", "generator", "r-1", "", "here", 1, 1}, quick_limits(), kj::mv(events),
+                   1) {}
+      TlsContext tls;
+      Remote remote;
+    };
+    kj::uint port = 0;
+    auto server = std::make_unique<KjThread>(
+        [&](Loop& loop) -> kj::Own<void> {
+          auto made = kj::heap<Serving>(loop, director);
+          port = made->number;
+          return kj::mv(made);
+        },
+        KjThread::Log{});
+    std::promise<void> joined;
+    Remote* remote = nullptr;  // a name: used on the loop only
+    auto client = std::make_unique<KjThread>(
+        [&](Loop& loop) -> kj::Own<void> {
+          Remote::Events events;
+          events.joined = [&](Welcome::Reader, capnp::Capability::Client) { joined.set_value(); };
+          auto made = kj::heap<Calling>(loop, generator, port, kj::mv(events));
+          remote = &made->remote;
+          return kj::mv(made);
+        },
+        KjThread::Log{});
+    REQUIRE(joined.get_future().wait_for(deadline) == std::future_status::ready);
+    std::promise<std::size_t> answer;
+    client->post([&](Loop&) {
+      auto request = remote->role().castAs<Probe>().echoRequest();
+      request.initBytes(5);
+      request.send()
+          .then([&](auto&& response) { answer.set_value(response.getBytes().size()); })
+          .detach([](kj::Exception&&) {});
+    });
+    auto size = answer.get_future();
+    REQUIRE(size.wait_for(deadline) == std::future_status::ready);
+    CHECK(size.get() == 5);
+    (server_first ? server : client).reset();
+  }
 }
 
 TEST_CASE("pauses double up to the longest and no two remotes keep step") {

@@ -3,6 +3,7 @@
 #include "tests/support/loopback.hpp"
 
 #include <doctest/doctest.h>
+#include <openssl/err.h>
 
 #include <array>
 #include <chrono>
@@ -386,12 +387,39 @@ TEST_CASE_FIXTURE(Meeting, "a goodbye and a sudden end both read as the end") {
   CHECK(in_time(rude.far->tryRead(&byte, 1, 1)) == 0);
 }
 
-TEST_CASE_FIXTURE(Meeting, "one bad peer leaves no error behind for another stream") {
+TEST_CASE_FIXTURE(Meeting, "an error that others left behind is not taken for one of the stream") {
   Pair pair(*this);
-  CHECK(served(*this, nullptr, TLS1_3_VERSION) == "no_certificate");
   char byte = 0;
+  auto reading = pair.far->tryRead(&byte, 1, 1).eagerlyEvaluate(nullptr);
+  ERR_raise(ERR_LIB_USER, ERR_R_FATAL);
+  auto again = pair.near->tryRead(&byte, 1, 1).eagerlyEvaluate(nullptr);  // has to wait
+  ERR_raise(ERR_LIB_USER, ERR_R_FATAL);
   in_time(pair.near->write("z", 1));
-  CHECK(in_time(pair.far->tryRead(&byte, 1, 1)) == 1);
+  ERR_raise(ERR_LIB_USER, ERR_R_FATAL);
+  CHECK(in_time(kj::mv(reading)) == 1);
+  in_time(pair.far->write("y", 1));
+  CHECK(in_time(kj::mv(again)) == 1);
+  ERR_clear_error();
+  CHECK(served(*this, nullptr, TLS1_3_VERSION) == "no_certificate");
+  CHECK(ERR_peek_error() == 0);
+}
+
+TEST_CASE_FIXTURE(Meeting, "a refused client learns why also when it has sent much already") {
+  const auto bad = pki.issue();
+  pki.revoke({bad});
+  TlsContext server(director, timer), client(bad, timer);
+  auto [ours, theirs] = sockets();
+  auto accepted = server.accept(kj::mv(ours)).ignoreResult().eagerlyEvaluate(nullptr);
+  auto line = in_time(client.connect(kj::mv(theirs), "127.0.0.1"));
+  const std::string much(64 << 10, 'x');
+  in_time(line->write(much.data(), much.size()));
+  CHECK(verdict(kj::runCatchingExceptions([&] { in_time(kj::mv(accepted)); })).first == "revoked");
+  in_time(line->write(much.data(), much.size()));  // the server still listens, so this is no error
+  in_time(line->write(much.data(), much.size()));
+  char byte = 0;
+  const auto told =
+      verdict(kj::runCatchingExceptions([&] { in_time(line->tryRead(&byte, 1, 1)); }));
+  CHECK(told.first == "revoked");
 }
 
 namespace {
