@@ -19,6 +19,7 @@
 #include <functional>
 #include <future>
 #include <kj/async-io.h>
+#include <kj/debug.h>
 #include <memory>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -61,11 +62,11 @@ struct RawPair {
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof(address);
-    ::bind(port, reinterpret_cast<sockaddr*>(&address), size);
+    KJ_SYSCALL(::bind(port, reinterpret_cast<sockaddr*>(&address), size));
     ::listen(port, 1);
     ::getsockname(port, reinterpret_cast<sockaddr*>(&address), &size);
     const int dialled = ::socket(AF_INET, SOCK_STREAM, 0);
-    ::connect(dialled, reinterpret_cast<sockaddr*>(&address), size);
+    KJ_SYSCALL(::connect(dialled, reinterpret_cast<sockaddr*>(&address), size));
     const int accepted = ::accept(port, nullptr, nullptr);
     ::close(port);
     const int on = 1;

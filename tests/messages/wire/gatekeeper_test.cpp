@@ -186,7 +186,9 @@ TEST_CASE_FIXTURE(Loopback, "without TLS only a loopback port is served") {
 TEST_CASE_FIXTURE(Loopback, "what grant throws refuses the session") {
   TestServer world(*this, quick_limits());
   auto events = world.events();
-  events.grant = [](const Visitor&) -> Gate::Client { KJ_FAIL_REQUIRE("not today"); };
+  events.grant = [](const Visitor&) -> Gate::Client {
+    kj::throwFatalException(KJ_EXCEPTION(FAILED, "not today"));
+  };
   auto port = listen(network, "127.0.0.1:0");
   world.number = port->getPort();
   world.keeper =

@@ -78,7 +78,11 @@ TEST_CASE("what setup builds is destroyed on the loop") {
 
 TEST_CASE("what setup throws comes out of the constructor") {
   const auto text = support::problem_of([] {
-    KjThread thread([](Loop&) -> kj::Own<void> { KJ_FAIL_REQUIRE("no such certificate"); }, {});
+    KjThread thread(
+        [](Loop&) -> kj::Own<void> {
+          kj::throwFatalException(KJ_EXCEPTION(FAILED, "no such certificate"));
+        },
+        {});
   });
   CHECK(text == "no such certificate");
 }
@@ -87,7 +91,7 @@ TEST_CASE("a task that throws is logged and the next one runs") {
   std::promise<std::string> logged;
   KjThread thread(nothing,
                   [&](kj::LogSeverity, const std::string& text) { logged.set_value(text); });
-  thread.post([](Loop&) { KJ_FAIL_REQUIRE("a mishap"); });
+  thread.post([](Loop&) { kj::throwFatalException(KJ_EXCEPTION(FAILED, "a mishap")); });
   settle(thread);
   auto text = logged.get_future();
   REQUIRE(text.wait_for(kDeadline) == std::future_status::ready);

@@ -184,7 +184,7 @@ TEST_CASE("two KJ threads meet over TLS and part in either order") {
   support::TestPki pki;
   const auto director = pki.issue({.uri = "troupe://director/main"});
   const auto generator = pki.issue();
-  constexpr std::chrono::seconds deadline{20};
+  constexpr std::chrono::seconds kDeadline{20};
   for (const bool server_first : {true, false}) {
     CAPTURE(server_first);
     struct Serving {  // in the order of need
@@ -236,7 +236,7 @@ TEST_CASE("two KJ threads meet over TLS and part in either order") {
           return kj::mv(made);
         },
         KjThread::Log{});
-    REQUIRE(joined.get_future().wait_for(deadline) == std::future_status::ready);
+    REQUIRE(joined.get_future().wait_for(kDeadline) == std::future_status::ready);
     std::promise<std::size_t> answer;
     client->post([&](Loop&) {
       auto request = remote->role().castAs<Probe>().echoRequest();
@@ -246,7 +246,7 @@ TEST_CASE("two KJ threads meet over TLS and part in either order") {
           .detach([](kj::Exception&&) {});
     });
     auto size = answer.get_future();
-    REQUIRE(size.wait_for(deadline) == std::future_status::ready);
+    REQUIRE(size.wait_for(kDeadline) == std::future_status::ready);
     CHECK(size.get() == 5);
     (server_first ? server : client).reset();
   }

@@ -29,7 +29,9 @@ class QuietPort final : public kj::ConnectionReceiver {
  public:
   kj::Promise<kj::Own<kj::AsyncIoStream>> accept() override { return kj::NEVER_DONE; }
   kj::uint getPort() override { return 0; }
-  void getsockname(struct sockaddr*, kj::uint*) override { KJ_UNIMPLEMENTED("no socket"); }
+  void getsockname(struct sockaddr*, kj::uint*) override {
+    kj::throwFatalException(KJ_EXCEPTION(UNIMPLEMENTED, "no socket"));
+  }
 };
 
 /// Remembers everything in one number.
@@ -65,7 +67,7 @@ class Intake final : public Probe::Server {
     std::copy_n(bytes.begin(), sizeof(id), reinterpret_cast<kj::byte*>(&id));
     if (lease_ != newest_) {
       ++store_.stale;
-      KJ_FAIL_REQUIRE("an old lease");
+      kj::throwFatalException(KJ_EXCEPTION(FAILED, "an old lease"));
     }
     ++store_.copies;
     store_.ids.insert(id);
@@ -144,7 +146,7 @@ class World : VirtualLoop {
 
   kj::Promise<kj::Own<kj::AsyncIoStream>> dial() {
     trace_.note("dial");
-    if (!keeper_) KJ_FAIL_REQUIRE("nobody listens");
+    if (!keeper_) kj::throwFatalException(KJ_EXCEPTION(FAILED, "nobody listens"));
     if (dice_() % 10 == 0) return kj::NEVER_DONE;  // a host that answers nothing
     mute_ = std::make_shared<bool>(false);         // of this link: an older one stays as it is
     auto pipe = kj::newTwoWayPipe();
