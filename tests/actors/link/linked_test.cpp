@@ -11,6 +11,7 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <functional>
@@ -19,6 +20,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <prometheus/counter.h>
 #include <string>
 #include <thread>
@@ -339,7 +341,11 @@ struct Role {
   std::optional<SiteEnd> end() {
     auto ended = std::make_shared<std::promise<SiteEnd>>();
     auto future = ended->get_future();
-    std::thread([waiting = site, ended] { ended->set_value(waiting->wait()); }).detach();
+    std::thread([waiting = site, ended]() mutable {
+      SiteEnd how = waiting->wait();
+      waiting.reset();  // whoever is told may end the site
+      ended->set_value(std::move(how));
+    }).detach();
     if (future.wait_for(kLongest) != std::future_status::ready) return {};
     return future.get();
   }
@@ -536,7 +542,7 @@ TEST_CASE("a generator that leaves hands over what it finished and the others go
   CHECK(end->kind == SiteEnd::Kind::left);
   leaving.site.reset();
   REQUIRE(until([&] { return chief.ended().size() == 1; }));
-  CHECK(chief.ended()[0] == "normal");
+  CHECK(chief.ended()[0] == "normal");  // and not lost
   const auto outcome = chief.finish();
   REQUIRE(outcome);
   CHECK(outcome->updates == 12);
