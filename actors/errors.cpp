@@ -46,7 +46,8 @@ Errc code_of(const caf::error& error) {
 }
 
 std::string describe(const caf::error& error) {
-  if (!error) return to_string(caf::exit_reason::normal);  // CAF's error of an actor that simply ended
+  if (!error)
+    return to_string(caf::exit_reason::normal);  // CAF's error of an actor that simply ended
   if (error.category() == kCategory) {
     std::string text = to_string(code_of(error));
     if (error.context().match_elements<std::string>() &&

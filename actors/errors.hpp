@@ -13,10 +13,10 @@ enum class Errc : std::uint8_t {
   digest_mismatch,    // weights whose values do not hash to their digest
   version_not_newer,  // published versions strictly increase
   actor_failed,       // an exception left a handler; the context says which
-  link_lost,          // the other process or the way to it is gone: what was under way is repeated after a rejoin
-  link_busy,          // the other process did not answer in time: ask again
-  link_unsupported,   // the other process does not know the call: versions differ
-  link_failed,        // the other process refused the call
+  link_lost,  // the other process or the way to it is gone: what was under way is repeated after a rejoin
+  link_busy,         // the other process did not answer in time: ask again
+  link_unsupported,  // the other process does not know the call: versions differ
+  link_failed,       // the other process refused the call
 };
 
 const char* to_string(Errc code);

@@ -95,30 +95,37 @@ void add_pki_command(CLI::App& app, troupe::PkiOptions& options, int& code) {
 }
 
 void add_serve_command(CLI::App& app, troupe::ServeOptions& options, int& code) {
-  CLI::App& command = *app.add_subcommand("serve", "Run a role of a config in this process, joined over links");
+  CLI::App& command =
+      *app.add_subcommand("serve", "Run a role of a config in this process, joined over links");
   add_config_options(command, options.config, options.overrides);
   command
       .add_option("--role", options.roles,
-                  "generator, verifier, or director (with replay buffer, learner and broadcaster), which may also take "
+                  "generator, verifier, or director (with replay buffer, learner and broadcaster), "
+                  "which may also take "
                   "generator and verifier: --role director,generator")
       ->required()
       ->delimiter(',');
-  command.add_option("--name", options.name, "Name in the run and of the certificate (default: role and host)");
-  command.add_option("--director", options.director, "host:port to dial or to listen on (network.director)");
+  command.add_option("--name", options.name,
+                     "Name in the run and of the certificate (default: role and host)");
+  command.add_option("--director", options.director,
+                     "host:port to dial or to listen on (network.director)");
   command.add_option("--pki", options.pki, "Folder of the certificates (network.pki)");
   command.add_option("--out", options.out, "Folder for this process's files (run.out)");
   command.add_option("--threads", options.threads, "Compute threads, 0: all cores (run.threads)");
-  command.add_option("--ready-file", options.ready_file,
-                     "director: written as JSON with address and run directory once it can be dialled");
+  command.add_option(
+      "--ready-file", options.ready_file,
+      "director: written as JSON with address and run directory once it can be dialled");
   command.add_flag("--plain", options.plain, "One line per update even on a terminal");
   command.add_flag("--quiet", options.quiet, "Only warnings and the closing table");
   command.add_flag("--trace", options.trace, "director: also write trace.json for Perfetto");
   command.footer(
-      "example: troupe serve deploy/config/r1-zero-addition.toml --role generator --name gen-0 --pki pki --director "
+      "example: troupe serve deploy/config/r1-zero-addition.toml --role generator --name gen-0 "
+      "--pki pki --director "
       "train-0:7420");
   command.callback([&] {
     const auto set = [&](const char* key, const std::string& value, const char* quote) {
-      if (!value.empty()) options.overrides.push_back(std::string(key) + "=" + quote + value + quote);
+      if (!value.empty())
+        options.overrides.push_back(std::string(key) + "=" + quote + value + quote);
     };
     set("network.director", options.director, "\"");
     set("network.pki", options.pki, "\"");
@@ -129,11 +136,13 @@ void add_serve_command(CLI::App& app, troupe::ServeOptions& options, int& code) 
 }
 
 void add_status_command(CLI::App& app, troupe::StatusOptions& options, int& code) {
-  CLI::App& command = *app.add_subcommand("status", "Who is there: roles, versions, lag, throughput, links");
+  CLI::App& command =
+      *app.add_subcommand("status", "Who is there: roles, versions, lag, throughput, links");
   command.add_option("address", options.address, "host:port of the director's process")->required();
   command.add_option("--pki", options.pki, "Folder of the certificates, with one of role observer");
   command.add_option("--name", options.name, "Name of that certificate");
-  command.add_option("--timeout", options.seconds, "Seconds to wait for an answer")->check(CLI::Range(0.1, 3600.0));
+  command.add_option("--timeout", options.seconds, "Seconds to wait for an answer")
+      ->check(CLI::Range(0.1, 3600.0));
   command.add_flag("--insecure", options.insecure, "Plain TCP, loopback only");
   command.add_flag("--json", options.json, "All fields as JSON");
   command.footer("example: troupe status 127.0.0.1:7420 --pki pki");
@@ -256,7 +265,7 @@ int main(int argc, char** argv) {
   CLI::App* version_command = app.add_subcommand("version", "Version, libraries and devices found");
   version_command->callback([&] { code = version(); });
 
-  const std::vector<std::string> commands = {"train", "serve", "status", "eval", "sample",
+  const std::vector<std::string> commands = {"train", "serve", "status", "eval",   "sample",
                                              "data",  "check", "pki",    "version"};
   if (argc > 1 && unknown_command(argv[1], commands)) return exit_bad_input;
   if (argc > 2 && argv[1] == std::string("pki") &&

@@ -18,9 +18,9 @@ enum ExitCode : int {
 
 /// The director's process of a run with several.
 struct DirectorProcess {
-  std::string name = "director";     // of its certificate
+  std::string name = "director";             // of its certificate
   bool generator = false, verifier = false;  // whether those are here too
-  std::filesystem::path ready_file;  // written once it can be dialled; may be empty
+  std::filesystem::path ready_file;          // written once it can be dialled; may be empty
 };
 
 struct TrainOptions {
@@ -35,8 +35,8 @@ struct ServeOptions {
   std::string config;
   std::vector<std::string> overrides;
   std::vector<std::string> roles;
-  std::string name;                            // empty: of the role and the host
-  std::string director, pki, out, threads;     // more overrides; empty: as in the config
+  std::string name;                         // empty: of the role and the host
+  std::string director, pki, out, threads;  // more overrides; empty: as in the config
   std::filesystem::path ready_file;
   bool plain = false, quiet = false, trace = false;
 };

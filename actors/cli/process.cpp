@@ -17,9 +17,11 @@ namespace troupe {
 
 namespace fs = std::filesystem;
 
-std::optional<Config> checked_config(const fs::path& file, const std::vector<std::string>& overrides) {
+std::optional<Config> checked_config(const fs::path& file,
+                                     const std::vector<std::string>& overrides) {
   ConfigResult loaded = load_config(file, overrides);
-  for (const ConfigProblem& warning : loaded.warnings) std::cerr << "warning: " << render(warning) << "\n";
+  for (const ConfigProblem& warning : loaded.warnings)
+    std::cerr << "warning: " << render(warning) << "\n";
   for (const ConfigProblem& problem : loaded.problems) std::cerr << render(problem) << "\n";
   if (!loaded.problems.empty()) return std::nullopt;
   return std::move(loaded.config);
@@ -28,23 +30,28 @@ std::optional<Config> checked_config(const fs::path& file, const std::vector<std
 fs::path new_run_directory(const RunConfig& run) {
   std::error_code error;
   fs::create_directories(run.out, error);
-  if (error) throw std::runtime_error(run.out.string() + ": cannot be made (run.out): " + error.message());
+  if (error)
+    throw std::runtime_error(run.out.string() + ": cannot be made (run.out): " + error.message());
   for (int i = 1;; ++i) {
     const fs::path directory = run.out / (i == 1 ? run.name : run.name + "-" + std::to_string(i));
     if (fs::create_directory(directory, error)) return directory;
-    if (error) throw std::runtime_error(directory.string() + ": cannot be made: " + error.message());
+    if (error)
+      throw std::runtime_error(directory.string() + ": cannot be made: " + error.message());
   }
 }
 
 void share_out_threads(Config& config, std::int32_t generators, bool learner) {
   if (config.run.threads == 0)
-    config.run.threads = std::max(1, static_cast<std::int32_t>(std::thread::hardware_concurrency()));
-  const std::int32_t share = std::max(1, config.run.threads / std::max(1, generators + (learner ? 1 : 0)));
+    config.run.threads =
+        std::max(1, static_cast<std::int32_t>(std::thread::hardware_concurrency()));
+  const std::int32_t share =
+      std::max(1, config.run.threads / std::max(1, generators + (learner ? 1 : 0)));
   if (config.generator.threads == 0) config.generator.threads = share;
   if (config.learner.threads == 0) config.learner.threads = share;
 }
 
-TelemetryOptions telemetry_options(const Config& config, const fs::path& directory, const gpu::DecoderConfig& decoder) {
+TelemetryOptions telemetry_options(const Config& config, const fs::path& directory,
+                                   const gpu::DecoderConfig& decoder) {
   TelemetryOptions telemetry;
   telemetry.run_directory = directory;
   telemetry.colour = std::getenv("NO_COLOR") == nullptr;
@@ -69,7 +76,8 @@ std::optional<wire::TlsFiles> tls_files(const NetworkConfig& network, const std:
   if (network.insecure) return std::nullopt;
   if (network.pki.empty())
     throw std::runtime_error(
-        "network.pki: there are no certificates; make some (troupe pki init DIR) and name the folder, or set "
+        "network.pki: there are no certificates; make some (troupe pki init DIR) and name the "
+        "folder, or set "
         "network.insecure on a loopback address");
   const auto file = [&](const std::string& leaf) { return (network.pki / leaf).string(); };
   return wire::TlsFiles{file("ca.pem"), file(name + ".pem"), file(name + ".key"), file("crl.pem")};

@@ -14,7 +14,8 @@
 namespace troupe {
 
 /// Reads and checks the config; says everything that is wrong to stderr. Nothing: the exit code is exit_bad_input.
-std::optional<Config> checked_config(const std::filesystem::path& file, const std::vector<std::string>& overrides);
+std::optional<Config> checked_config(const std::filesystem::path& file,
+                                     const std::vector<std::string>& overrides);
 
 /// <out>/<name>, or <name>-2, -3, ...: no run is ever overwritten. Errors: throws std::runtime_error.
 std::filesystem::path new_run_directory(const RunConfig& run);

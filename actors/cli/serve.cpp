@@ -27,19 +27,22 @@ using Roles = std::set<std::string>;
 
 /// Errors: throws std::runtime_error with the remedy.
 Roles checked_roles(const std::vector<std::string>& given) {
-  const std::vector<std::string> known = {"director", "replay-buffer", "learner", "broadcaster", "generator", "verifier"};
+  const std::vector<std::string> known = {"director",    "replay-buffer", "learner",
+                                          "broadcaster", "generator",     "verifier"};
   Roles roles;
   for (const std::string& role : given) {
     if (std::find(known.begin(), known.end(), role) == known.end()) {
       const auto close = config::nearest(role, known);
-      throw std::runtime_error("unknown role " + role + (close ? "; did you mean " + *close + "?" : ""));
+      throw std::runtime_error("unknown role " + role +
+                               (close ? "; did you mean " + *close + "?" : ""));
     }
     roles.insert(role);
   }
-  const bool chief = roles.contains("director") || roles.contains("replay-buffer") || roles.contains("learner") ||
-                     roles.contains("broadcaster");
+  const bool chief = roles.contains("director") || roles.contains("replay-buffer") ||
+                     roles.contains("learner") || roles.contains("broadcaster");
   if (chief && !roles.contains("director"))
-    throw std::runtime_error("replay-buffer, learner and broadcaster run in the director's process: --role director");
+    throw std::runtime_error(
+        "replay-buffer, learner and broadcaster run in the director's process: --role director");
   if (!chief && roles.size() > 1)
     throw std::runtime_error("a process is a generator or a verifier; start one for each");
   return roles;
@@ -59,8 +62,9 @@ int serve_director(const ServeOptions& options, const Roles& roles) {
   training.plain = options.plain;
   training.quiet = options.quiet;
   training.trace = options.trace;
-  training.serve = DirectorProcess{options.name.empty() ? "director" : options.name, roles.contains("generator"),
-                                   roles.contains("verifier"), options.ready_file};
+  training.serve =
+      DirectorProcess{options.name.empty() ? "director" : options.name, roles.contains("generator"),
+                      roles.contains("verifier"), options.ready_file};
   return train(training);
 }
 
@@ -83,18 +87,22 @@ SiteReport report_of(Telemetry& telemetry, const std::string& name, bool generat
   report.idle_seconds = time.idle_seconds;
   if (!generator) {
     for (const char* outcome : {"pass", "fail", "infra_error"})
-      report.tokens += static_cast<std::uint64_t>(metrics.counter("troupe_verifier_verdicts_total", outcome).Value());
+      report.tokens += static_cast<std::uint64_t>(
+          metrics.counter("troupe_verifier_verdicts_total", outcome).Value());
     return report;
   }
-  report.tokens = static_cast<std::uint64_t>(metrics.counter("troupe_generator_generated_tokens_total").Value());
-  report.in_flight = static_cast<std::uint32_t>(metrics.gauge("troupe_generator_inflight", name).Value());
+  report.tokens = static_cast<std::uint64_t>(
+      metrics.counter("troupe_generator_generated_tokens_total").Value());
+  report.in_flight =
+      static_cast<std::uint32_t>(metrics.gauge("troupe_generator_inflight", name).Value());
   const double version = metrics.gauge("troupe_generator_weights_version", name).Value();
   if (report.tokens > 0) report.version = static_cast<std::uint64_t>(version);
   return report;
 }
 
-SitePlan site_plan(const Config& config, const Materials& materials, const Backends& backends, Telemetry& telemetry,
-                   caf::actor_system& system, const std::string& role, const std::string& name) {
+SitePlan site_plan(const Config& config, const Materials& materials, const Backends& backends,
+                   Telemetry& telemetry, caf::actor_system& system, const std::string& role,
+                   const std::string& name) {
   SitePlan plan;
   plan.name = name;
   plan.role = role;
@@ -113,12 +121,14 @@ SitePlan site_plan(const Config& config, const Materials& materials, const Backe
                                          const Broadcaster& broadcaster) -> Generator {
     telemetry.activity(name).mark();
     return system.spawn<caf::detached>(
-        generator, generator_plan(config, materials, backends, telemetry, sheet.stage, name, (*casts)++), buffer,
-        broadcaster);
+        generator,
+        generator_plan(config, materials, backends, telemetry, sheet.stage, name, (*casts)++),
+        buffer, broadcaster);
   };
   plan.cast_verifier = [&, name](const CallSheet&, const ReplayBuffer& buffer) -> Verifier {
     telemetry.activity(name).mark();
-    return system.spawn<caf::detached>(verifier, verifier_plan(config, materials, telemetry, name), buffer);
+    return system.spawn<caf::detached>(verifier, verifier_plan(config, materials, telemetry, name),
+                                       buffer);
   };
   plan.report = [&telemetry, name, is_generator = role == "generator"] {
     return report_of(telemetry, name, is_generator);
@@ -180,7 +190,8 @@ int serve_site(const ServeOptions& options, const std::string& role) {
 
 int serve(const ServeOptions& options) {
   const Roles roles = checked_roles(options.roles);
-  return roles.contains("director") ? serve_director(options, roles) : serve_site(options, *roles.begin());
+  return roles.contains("director") ? serve_director(options, roles)
+                                    : serve_site(options, *roles.begin());
 }
 
 }  // namespace troupe

@@ -20,9 +20,12 @@ using Report = capnp::Response<wire::ObserverPost::StatusResults>;
 nlohmann::ordered_json as_json(wire::ObserverPost::StatusResults::Reader report) {
   nlohmann::ordered_json peers = nlohmann::ordered_json::array();
   for (const auto peer : report.getPeers()) {
-    nlohmann::ordered_json one = {{"name", peer.getName().cStr()},       {"role", peer.getRole().cStr()},
-                                  {"address", peer.getAddress().cStr()}, {"connected", peer.getConnected()},
-                                  {"link", peer.getLink().cStr()},       {"joins", peer.getJoins()},
+    nlohmann::ordered_json one = {{"name", peer.getName().cStr()},
+                                  {"role", peer.getRole().cStr()},
+                                  {"address", peer.getAddress().cStr()},
+                                  {"connected", peer.getConnected()},
+                                  {"link", peer.getLink().cStr()},
+                                  {"joins", peer.getJoins()},
                                   {"seconds_since_joined", peer.getSecondsSinceJoined()}};
     if (peer.getHasFacts()) {
       const auto facts = peer.getFacts();
@@ -40,28 +43,33 @@ nlohmann::ordered_json as_json(wire::ObserverPost::StatusResults::Reader report)
     }
     peers.push_back(one);
   }
-  return {{"run", report.getRun().cStr()},   {"stage", report.getStage().cStr()},
-          {"update", report.getUpdate()},    {"updates", report.getUpdates()},
-          {"version", report.getVersion()},  {"seconds", report.getSeconds()},
+  return {{"run", report.getRun().cStr()},
+          {"stage", report.getStage().cStr()},
+          {"update", report.getUpdate()},
+          {"updates", report.getUpdates()},
+          {"version", report.getVersion()},
+          {"seconds", report.getSeconds()},
           {"peers", peers}};
 }
 
 std::string as_text(wire::ObserverPost::StatusResults::Reader report) {
-  std::string text = fmt::format("run {}: stage {}, update {} of {}, version {}, {:.0f} s\n\n", report.getRun().cStr(),
-                                 report.getStage().size() == 0 ? "-" : report.getStage().cStr(), report.getUpdate(),
-                                 report.getUpdates(), report.getVersion(), report.getSeconds());
-  text += fmt::format("{:<20} {:<10} {:<22} {:>7} {:>4} {:>9} {:>10} {:>5}  {}\n", "name", "role", "from", "version",
-                      "lag", "in flight", "per second", "idle", "link");
+  std::string text = fmt::format(
+      "run {}: stage {}, update {} of {}, version {}, {:.0f} s\n\n", report.getRun().cStr(),
+      report.getStage().size() == 0 ? "-" : report.getStage().cStr(), report.getUpdate(),
+      report.getUpdates(), report.getVersion(), report.getSeconds());
+  text += fmt::format("{:<20} {:<10} {:<22} {:>7} {:>4} {:>9} {:>10} {:>5}  {}\n", "name", "role",
+                      "from", "version", "lag", "in flight", "per second", "idle", "link");
   for (const auto peer : report.getPeers()) {
     const auto facts = peer.getFacts();
     const double seconds = facts.getBusySeconds() + facts.getIdleSeconds();
-    text += fmt::format("{:<20} {:<10} {:<22} {:>7} {:>4} {:>9} {:>10.0f} {:>5}  {}\n", peer.getName().cStr(),
-                        peer.getRole().cStr(), peer.getAddress().cStr(),
-                        facts.getHasVersion() ? std::to_string(facts.getVersion()) : "-",
-                        facts.getHasVersion() ? std::to_string(peer.getLag()) : "-", facts.getInFlight(),
-                        facts.getTokensPerSecond(),
-                        seconds > 0 ? fmt::format("{:.0f}%", 100 * facts.getIdleSeconds() / seconds) : "-",
-                        peer.getConnected() ? peer.getLink().cStr() : "away");
+    text += fmt::format(
+        "{:<20} {:<10} {:<22} {:>7} {:>4} {:>9} {:>10.0f} {:>5}  {}\n", peer.getName().cStr(),
+        peer.getRole().cStr(), peer.getAddress().cStr(),
+        facts.getHasVersion() ? std::to_string(facts.getVersion()) : "-",
+        facts.getHasVersion() ? std::to_string(peer.getLag()) : "-", facts.getInFlight(),
+        facts.getTokensPerSecond(),
+        seconds > 0 ? fmt::format("{:.0f}%", 100 * facts.getIdleSeconds() / seconds) : "-",
+        peer.getConnected() ? peer.getLink().cStr() : "away");
   }
   if (report.getPeers().size() == 0) text += "nobody has joined\n";
   return text;
@@ -78,9 +86,11 @@ int status(const StatusOptions& options) {
     const auto files = tls_files(network, options.name);
     kj::Own<wire::TlsContext> tls;
     wire::Dial dial = [&] {
-      if (!files) return wire::insecure_dial(io.provider->getNetwork(), network.limits.silence_seconds);
+      if (!files)
+        return wire::insecure_dial(io.provider->getNetwork(), network.limits.silence_seconds);
       tls = kj::heap<wire::TlsContext>(*files, io.provider->getTimer());
-      return wire::tls_dial(io.provider->getNetwork(), *tls, {"director"}, network.limits.silence_seconds);
+      return wire::tls_dial(io.provider->getNetwork(), *tls, {"director"},
+                            network.limits.silence_seconds);
     }();
     wire::Greeting greeting;
     greeting.name = options.name;
@@ -97,17 +107,20 @@ int status(const StatusOptions& options) {
       came.fulfiller->reject(KJ_EXCEPTION(FAILED, refusal.text.c_str()));
       return false;
     };
-    wire::Remote remote(io.provider->getTimer(), {options.address}, kj::mv(dial), greeting, network.limits,
-                        kj::mv(events), 0);
-    auto answer = came.promise.then([](wire::ObserverPost::Client post) { return post.statusRequest().send(); });
+    wire::Remote remote(io.provider->getTimer(), {options.address}, kj::mv(dial), greeting,
+                        network.limits, kj::mv(events), 0);
+    auto answer = came.promise.then(
+        [](wire::ObserverPost::Client post) { return post.statusRequest().send(); });
     try {
-      const Report report =
-          io.provider->getTimer().timeoutAfter(wire::duration(options.seconds), kj::mv(answer)).wait(io.waitScope);
+      const Report report = io.provider->getTimer()
+                                .timeoutAfter(wire::duration(options.seconds), kj::mv(answer))
+                                .wait(io.waitScope);
       std::cout << (options.json ? as_json(report).dump(2) + "\n" : as_text(report)) << std::flush;
       return exit_ok;
     } catch (const kj::Exception& error) {
       const bool late = error.getType() == kj::Exception::Type::OVERLOADED;
-      std::cerr << "troupe: " << options.address << ": " << (late ? problem : error.getDescription().cStr()) << "\n";
+      std::cerr << "troupe: " << options.address << ": "
+                << (late ? problem : error.getDescription().cStr()) << "\n";
       return exit_failed;
     }
   } catch (const kj::Exception& error) {

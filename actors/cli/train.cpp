@@ -25,10 +25,12 @@ namespace {
 namespace fs = std::filesystem;
 
 void warn_if_slow(Telemetry& telemetry) {
-  constexpr double kReferenceBlas = 20;  // recipe.md 1: below it the BLAS is a reference one, or the machine very busy
+  constexpr double kReferenceBlas =
+      20;  // recipe.md 1: below it the BLAS is a reference one, or the machine very busy
   const double gflops = gpu::matmul_gflops();
   if (gflops < kReferenceBlas)
-    telemetry.event("warning", "matrix products run at " + std::to_string(static_cast<int>(gflops)) +
+    telemetry.event("warning", "matrix products run at " +
+                                   std::to_string(static_cast<int>(gflops)) +
                                    " GFLOP/s per thread: expect a slow run");
 }
 
@@ -80,7 +82,9 @@ RunOutcome run(RunPlan plan, Interrupts& interrupts) {
     self->wait_for(chief);
     interrupts.tell({});
   }
-  const std::string ended = !outcome.failure.empty() ? outcome.failure : outcome.interrupted ? "interrupted" : "done";
+  const std::string ended = !outcome.failure.empty() ? outcome.failure
+                            : outcome.interrupted    ? "interrupted"
+                                                     : "done";
   if (plan.office != nullptr) plan.office->dismiss(ended);
   plan.telemetry->write_files(ended);
   if (!outcome.failure.empty()) end_process_after(plan.config->director.request_deadline_seconds);
@@ -110,13 +114,15 @@ int train(const TrainOptions& options) {
   std::unique_ptr<Office> office;
   if (options.serve) {
     try {
-      office = std::make_unique<Office>(office_plan(config, materials, options.serve->name, *telemetry));
+      office =
+          std::make_unique<Office>(office_plan(config, materials, options.serve->name, *telemetry));
     } catch (const kj::Exception& error) {
       std::cerr << "troupe: " << error.getDescription().cStr() << "\n";
       return exit_bad_input;
     }
     telemetry->event("listening", office->address());
-    if (!options.serve->ready_file.empty()) write_ready_file(options.serve->ready_file, office->address(), directory);
+    if (!options.serve->ready_file.empty())
+      write_ready_file(options.serve->ready_file, office->address(), directory);
   }
   warn_if_slow(*telemetry);
   RunPlan plan;

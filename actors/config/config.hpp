@@ -92,12 +92,12 @@ struct MetricsConfig {    // [metrics]
 };
 
 /// Where the roles of other processes meet, and what a link may cost. The same in every process of a run.
-struct NetworkConfig {                       // [network]
-  std::string director = "127.0.0.1:7420";   // host:port that the others dial
-  std::string listen;                        // host:port that the director's process binds; empty: as director
-  std::filesystem::path pki;                 // ca.pem, crl.pem, NAME.pem, NAME.key
-  bool insecure = false;                     // plain TCP, loopback only
-  double lease_seconds = 1;                  // a generator's link may be away that long
+struct NetworkConfig {                      // [network]
+  std::string director = "127.0.0.1:7420";  // host:port that the others dial
+  std::string listen;         // host:port that the director's process binds; empty: as director
+  std::filesystem::path pki;  // ca.pem, crl.pem, NAME.pem, NAME.key
+  bool insecure = false;      // plain TCP, loopback only
+  double lease_seconds = 1;   // a generator's link may be away that long
   double join_deadline_seconds = 300, away_deadline_seconds = 600, drain_seconds = 20;
   wire::LinkLimits limits{.silence_seconds = 2, .heartbeat_seconds = 0.5};
 };

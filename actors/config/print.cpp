@@ -129,18 +129,24 @@ std::string config_json(const Config& config) {
 
 namespace {
 
-std::string digest_of(const Config& config, const std::function<bool(const std::string&, const std::string&)>& counts) {
+std::string digest_of(const Config& config,
+                      const std::function<bool(const std::string&, const std::string&)>& counts) {
   std::string text;
-  for_each_value(config, [&](const Section& section, int index, const Key& key, const Value& value) {
-    if (!counts(section.name, key.name)) return;
-    text += section.name + "." + std::to_string(index) + "." + key.name + " = ";
-    // Where files lie differs from machine to machine; whether one is given does not.
-    const auto* path = is_path(key) ? std::get_if<std::string>(&value) : nullptr;
-    const bool here = path == nullptr;
-    text += (here ? to_toml(value) : path->empty() || key.rule.path == PathKind::output ? "" : "given") + "\n";
-  });
+  for_each_value(config,
+                 [&](const Section& section, int index, const Key& key, const Value& value) {
+                   if (!counts(section.name, key.name)) return;
+                   text += section.name + "." + std::to_string(index) + "." + key.name + " = ";
+                   // Where files lie differs from machine to machine; whether one is given does not.
+                   const auto* path = is_path(key) ? std::get_if<std::string>(&value) : nullptr;
+                   const bool here = path == nullptr;
+                   text += (here                                                 ? to_toml(value)
+                            : path->empty() || key.rule.path == PathKind::output ? ""
+                                                                                 : "given") +
+                           "\n";
+                 });
   char hex[17];
-  std::snprintf(hex, sizeof hex, "%016llx", static_cast<unsigned long long>(XXH3_64bits(text.data(), text.size())));
+  std::snprintf(hex, sizeof hex, "%016llx",
+                static_cast<unsigned long long>(XXH3_64bits(text.data(), text.size())));
   return hex;
 }
 

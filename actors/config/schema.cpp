@@ -386,45 +386,54 @@ Section network_section() {
   using C = NetworkConfig;
   using L = wire::LinkLimits;
   return section<C>(
-      "network", "More than one process: where they meet (troupe up, troupe serve) and what a link may cost.",
+      "network",
+      "More than one process: where they meet (troupe up, troupe serve) and what a link may cost.",
       &Config::network,
       {
-          {"director", &C::director, any(), "", "host:port of the director's process, which the others dial."},
+          {"director", &C::director, any(), "",
+           "host:port of the director's process, which the others dial."},
           {"listen", &C::listen, any(), "",
-           "host:port that it listens on; empty: as director. * is every address, port 0 any free one."},
+           "host:port that it listens on; empty: as director. * is every address, port 0 any free "
+           "one."},
           {"pki", &C::pki, path(PathKind::output), "",
            "Folder with ca.pem, crl.pem and each process's NAME.pem and NAME.key (troupe pki)."},
-          {"insecure", &C::insecure, any(), "", "Plain TCP without certificates, on loopback addresses only."},
+          {"insecure", &C::insecure, any(), "",
+           "Plain TCP without certificates, on loopback addresses only."},
           {"lease-seconds", &C::lease_seconds, between(0, 3600), "seconds",
            "A generator's link may be lost that long before its tickets are issued again."},
           {"join-deadline-seconds", &C::join_deadline_seconds, positive(1e6), "seconds",
            "A stage without a generator or a verifier ends the run after that long."},
           {"away-deadline-seconds", &C::away_deadline_seconds, positive(1e6), "seconds",
-           "A generator or verifier that cannot reach the director's process ends after that long."},
+           "A generator or verifier that cannot reach the director's process ends after that "
+           "long."},
           {"drain-seconds", &C::drain_seconds, between(0, 3600), "seconds",
            "A generator that is asked to leave has that long to hand over what it finished."},
           {"silence-seconds", link_limit<&L::silence_seconds>(), positive(3600), "seconds",
            "A peer that completes no frame for that long is taken for dead."},
           {"heartbeat-seconds", link_limit<&L::heartbeat_seconds>(), positive(3600), "seconds",
            "Between two pings; well below silence-seconds."},
-          {"call-seconds", link_limit<&L::call_seconds>(), positive(3600), "seconds", "Deadline of a call."},
-          {"redial-first-seconds", link_limit<&L::redial_first_seconds>(), positive(3600), "seconds",
-           "Pause after the first failed dial; it doubles with each one, with jitter."},
-          {"redial-longest-seconds", link_limit<&L::redial_longest_seconds>(), positive(3600), "seconds",
-           "Longest pause between two dials."},
+          {"call-seconds", link_limit<&L::call_seconds>(), positive(3600), "seconds",
+           "Deadline of a call."},
+          {"redial-first-seconds", link_limit<&L::redial_first_seconds>(), positive(3600),
+           "seconds", "Pause after the first failed dial; it doubles with each one, with jitter."},
+          {"redial-longest-seconds", link_limit<&L::redial_longest_seconds>(), positive(3600),
+           "seconds", "Longest pause between two dials."},
           {"frame-bytes", link_limit<&L::frame_bytes>(), between(65536, 512 << 20), "bytes",
            "Largest message; a larger one ends the session."},
           {"unanswered-bytes", link_limit<&L::unanswered_bytes>(), between(65536, 1e12), "bytes",
            "Reading stops beyond that many bytes of calls that are not answered."},
           {"unsent-bytes", link_limit<&L::unsent_bytes>(), between(65536, 1e12), "bytes",
            "Reading stops beyond that many bytes of answers that the peer has not taken."},
-          {"unsent-frames", link_limit<&L::unsent_frames>(), between(1, 1e9), "", "Likewise, counted in answers."},
+          {"unsent-frames", link_limit<&L::unsent_frames>(), between(1, 1e9), "",
+           "Likewise, counted in answers."},
           {"open-calls", link_limit<&L::open_calls>(), between(16, 1e9), "",
            "More calls that their caller has not finished end the session."},
           {"handshakes", link_limit<&L::handshakes>(), between(1, 1e6), "",
            "Connections at once that have not proven who they are."},
-          {"handshake-seconds", link_limit<&L::handshake_seconds>(), positive(3600), "seconds", "For that proof."},
-          {"sessions", link_limit<&L::sessions>(), between(1, 1e6), "", "Connections at once that have."},
+          {"handshake-seconds", link_limit<&L::handshake_seconds>(), positive(3600), "seconds",
+           "For that proof."},
+          {"sessions", link_limit<&L::sessions>(), between(1, 1e6), "",
+           "Connections at once that have."},
       });
 }
 
@@ -517,7 +526,7 @@ const std::vector<Section>& sections() {
   static const std::vector<Section> all = {
       run_section(),        model_section(),    task_section(),          director_section(),
       generator_section(),  verifier_section(), replay_buffer_section(), learner_section(),
-      evaluation_section(), metrics_section(),  network_section(), stages_section()};
+      evaluation_section(), metrics_section(),  network_section(),       stages_section()};
   return all;
 }
 

@@ -61,18 +61,21 @@ Cast::Cast(caf::blocking_actor* self, const RunPlan& plan, std::size_t stage,
 
 void Cast::introduce(const std::string& name, const Generator& actor) {
   generators_[name] = actor;
-  for (const auto& [other, verifier] : verifiers_) caf::anon_send(verifier, join_atom::value, name, actor);
+  for (const auto& [other, verifier] : verifiers_)
+    caf::anon_send(verifier, join_atom::value, name, actor);
 }
 
 void Cast::introduce(const std::string& name, const Verifier& actor) {
   verifiers_[name] = actor;
-  for (const auto& [other, generator] : generators_) caf::anon_send(actor, join_atom::value, other, generator);
+  for (const auto& [other, generator] : generators_)
+    caf::anon_send(actor, join_atom::value, other, generator);
 }
 
 void Cast::cast_generator(const Part& part) {
-  GeneratorPlan plan = generator_plan(*plan_.config, *plan_.materials, plan_.backends, *plan_.telemetry, stage_,
-                                      part.name, part.incarnation);
-  const Generator actor = self_->spawn<caf::detached>(generator, std::move(plan), buffer_, broadcaster_);
+  GeneratorPlan plan = generator_plan(*plan_.config, *plan_.materials, plan_.backends,
+                                      *plan_.telemetry, stage_, part.name, part.incarnation);
+  const Generator actor =
+      self_->spawn<caf::detached>(generator, std::move(plan), buffer_, broadcaster_);
   self_->monitor(actor);
   generator_parts_[actor.address()] = part;
   introduce(part.name, actor);
@@ -80,7 +83,8 @@ void Cast::cast_generator(const Part& part) {
 
 void Cast::cast_verifier(const Part& part) {
   const Verifier actor = self_->spawn<caf::detached>(
-      verifier, verifier_plan(*plan_.config, *plan_.materials, *plan_.telemetry, part.name), buffer_);
+      verifier, verifier_plan(*plan_.config, *plan_.materials, *plan_.telemetry, part.name),
+      buffer_);
   self_->monitor(actor);
   verifier_parts_[actor.address()] = part;
   introduce(part.name, actor);
@@ -105,13 +109,15 @@ void Cast::enlist(const Enlistment& enlistment) {
                         static_cast<std::size_t>(plan_.config->replay_buffer.group_size) * 2;
     plan.deadlines = deadlines();
     plan.telemetry = plan_.telemetry;
-    const caf::actor actor = self_->spawn(generator_stand_in, std::move(plan), buffer_, broadcaster_);
+    const caf::actor actor =
+        self_->spawn(generator_stand_in, std::move(plan), buffer_, broadcaster_);
     self_->monitor(actor);
     generator_parts_[actor.address()] = part;
     introduce(part.name, caf::actor_cast<Generator>(actor));
   } else {
     const caf::actor actor = self_->spawn(
-        verifier_stand_in, VerifierStandInPlan{part.name, sheet, enlistment.verifier, plan_.telemetry}, buffer_);
+        verifier_stand_in,
+        VerifierStandInPlan{part.name, sheet, enlistment.verifier, plan_.telemetry}, buffer_);
     self_->monitor(actor);
     verifier_parts_[actor.address()] = part;
     introduce(part.name, caf::actor_cast<Verifier>(actor));
@@ -124,11 +130,14 @@ void Cast::lose(std::map<caf::actor_addr, Part>& parts, const caf::down_msg& mes
   const std::string name = found->second.name;
   parts.erase(found);
   const bool left = message.reason == caf::exit_reason::normal;
-  plan_.telemetry->event(left ? "left" : "lost", name + (left ? " has left" : ": " + describe(message.reason)));
+  plan_.telemetry->event(left ? "left" : "lost",
+                         name + (left ? " has left" : ": " + describe(message.reason)));
   totals_complete_ = false;
   const auto address = [&](const auto& actor) { return actor.address() == message.source; };
-  if (const auto g = generators_.find(name); g != generators_.end() && address(g->second)) generators_.erase(g);
-  if (const auto v = verifiers_.find(name); v != verifiers_.end() && address(v->second)) verifiers_.erase(v);
+  if (const auto g = generators_.find(name); g != generators_.end() && address(g->second))
+    generators_.erase(g);
+  if (const auto v = verifiers_.find(name); v != verifiers_.end() && address(v->second))
+    verifiers_.erase(v);
 }
 
 std::string Cast::replace(std::map<caf::actor_addr, Part>& parts, const caf::down_msg& message,

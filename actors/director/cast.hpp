@@ -46,7 +46,8 @@ class Cast {
   struct Part {
     std::string name;
     std::uint32_t incarnation = 0;
-    std::uint64_t lease = 0;  // of a role in another process, which comes back by itself; 0: it is in this one
+    std::uint64_t lease =
+        0;  // of a role in another process, which comes back by itself; 0: it is in this one
   };
   void cast_generator(const Part& part);
   void cast_verifier(const Part& part);

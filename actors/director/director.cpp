@@ -60,7 +60,8 @@ class Direction {
   std::optional<LearnerOutcome> ended_;
   std::optional<EvaluationResult> evaluated_;
   std::map<std::string, Enlistment> enlisted_;  // of other processes, by name
-  double complete_at_ = 0;  // seconds since the start: when there last were a generator and a verifier
+  double complete_at_ =
+      0;  // seconds since the start: when there last were a generator and a verifier
   std::shared_ptr<std::atomic<bool>> stop_evaluation_ = std::make_shared<std::atomic<bool>>(false);
 };
 
@@ -334,12 +335,14 @@ void Direction::check_company(const Cast& cast) {
   if (cast.has_generators() && cast.has_verifiers()) complete_at_ = now;
   const double alone = now - complete_at_;
   if (alone < config().network.join_deadline_seconds) return;
-  fail(std::string("no ") + (cast.has_generators() ? "verifier" : "generator") + " has joined for " +
-       std::to_string(static_cast<int>(alone)) + " s (network.join-deadline-seconds)");
+  fail(std::string("no ") + (cast.has_generators() ? "verifier" : "generator") +
+       " has joined for " + std::to_string(static_cast<int>(alone)) +
+       " s (network.join-deadline-seconds)");
 }
 
 void Direction::check_stall(const Cast* cast) {
-  if (cast != nullptr && plan_.office != nullptr && (!cast->has_generators() || !cast->has_verifiers()))
+  if (cast != nullptr && plan_.office != nullptr &&
+      (!cast->has_generators() || !cast->has_verifiers()))
     return check_company(*cast);
   if (cast != nullptr) complete_at_ = plan_.telemetry->seconds_since_start();
   const double stalled = plan_.telemetry->seconds_since_progress();

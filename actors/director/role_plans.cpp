@@ -12,28 +12,33 @@ Deadlines deadlines_of(const Config& config) {
       std::chrono::duration<double>(config.director.request_deadline_seconds))};
 }
 
-GeneratorPlan generator_plan(const Config& config, const Materials& materials, const Backends& backends,
-                             Telemetry& telemetry, std::size_t stage, const std::string& name,
-                             std::uint32_t incarnation) {
+GeneratorPlan generator_plan(const Config& config, const Materials& materials,
+                             const Backends& backends, Telemetry& telemetry, std::size_t stage,
+                             const std::string& name, std::uint32_t incarnation) {
   const gpu::DecoderConfig& decoder = materials.decoder;
-  const auto capacity = static_cast<std::int32_t>(materials.longest_prompt) + config.generator.max_new_tokens;
+  const auto capacity =
+      static_cast<std::int32_t>(materials.longest_prompt) + config.generator.max_new_tokens;
   GeneratorPlan plan;
   plan.name = name;
   plan.incarnation = incarnation;
-  plan.prepare_thread = [set = backends.set_threads, threads = config.generator.threads] { set(threads); };
+  plan.prepare_thread = [set = backends.set_threads, threads = config.generator.threads] {
+    set(threads);
+  };
   plan.engine = [make = backends.engine, decoder, slots = config.generator.slots, capacity] {
     return make(decoder, slots, capacity);
   };
   plan.elements = gpu::manifest_of(decoder).elements;
   plan.sampling = sampling_params(config, materials);
-  plan.seed = config.run.seed + (static_cast<std::uint64_t>(stage) << 32);  // tickets count anew in each stage
-  plan.cache_after_swap = config.generator.cache_after_swap == "recompute" ? gpu::CacheAfterSwap::recompute
-                                                                           : gpu::CacheAfterSwap::keep;
+  plan.seed = config.run.seed +
+              (static_cast<std::uint64_t>(stage) << 32);  // tickets count anew in each stage
+  plan.cache_after_swap = config.generator.cache_after_swap == "recompute"
+                              ? gpu::CacheAfterSwap::recompute
+                              : gpu::CacheAfterSwap::keep;
   plan.group_size = static_cast<std::uint32_t>(config.replay_buffer.group_size);
   const std::int32_t count = std::max(1, config.generator.count);
   const std::int32_t share = (config.replay_buffer.batch + count - 1) / count;
-  plan.tickets_at_once =
-      static_cast<std::uint32_t>(std::max(share, config.generator.slots / config.replay_buffer.group_size));
+  plan.tickets_at_once = static_cast<std::uint32_t>(
+      std::max(share, config.generator.slots / config.replay_buffer.group_size));
   plan.outbox_limit = static_cast<std::size_t>(config.replay_buffer.batch) *
                       static_cast<std::size_t>(config.replay_buffer.group_size) * 2;
   plan.deadlines = deadlines_of(config);
@@ -53,12 +58,14 @@ std::uint64_t largest_rollout_bytes(const Config& config, const Materials& mater
   constexpr std::uint64_t kBytesPerRun = 16;  // of the version coding; at worst each token is a run
   const auto completion = static_cast<std::uint64_t>(config.generator.max_new_tokens);
   const std::uint64_t tokens = materials.longest_prompt + completion;
-  return kFieldsAndTexts + sizeof(std::int32_t) * tokens + (sizeof(float) + kBytesPerRun) * completion;
+  return kFieldsAndTexts + sizeof(std::int32_t) * tokens +
+         (sizeof(float) + kBytesPerRun) * completion;
 }
 
 std::uint32_t rollouts_per_message(const Config& config, const Materials& materials) {
   constexpr std::uint64_t kMost = 256;
-  const std::uint64_t fit = config.network.limits.frame_bytes / largest_rollout_bytes(config, materials);
+  const std::uint64_t fit =
+      config.network.limits.frame_bytes / largest_rollout_bytes(config, materials);
   return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(fit, 1, kMost));
 }
 
@@ -66,7 +73,8 @@ void require_fitting_rollouts(const Config& config, const Materials& materials) 
   const std::uint64_t bytes = largest_rollout_bytes(config, materials);
   if (bytes <= config.network.limits.frame_bytes) return;
   throw std::runtime_error("network.frame-bytes: a rollout may take " + std::to_string(bytes) +
-                           " bytes and a message only " + std::to_string(config.network.limits.frame_bytes) +
+                           " bytes and a message only " +
+                           std::to_string(config.network.limits.frame_bytes) +
                            "; raise it, or lower generator.max-new-tokens");
 }
 

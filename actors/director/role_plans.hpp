@@ -14,9 +14,9 @@ namespace troupe {
 Deadlines deadlines_of(const Config& config);
 
 /// `incarnation`: how often this name was cast before.
-GeneratorPlan generator_plan(const Config& config, const Materials& materials, const Backends& backends,
-                             Telemetry& telemetry, std::size_t stage, const std::string& name,
-                             std::uint32_t incarnation);
+GeneratorPlan generator_plan(const Config& config, const Materials& materials,
+                             const Backends& backends, Telemetry& telemetry, std::size_t stage,
+                             const std::string& name, std::uint32_t incarnation);
 VerifierPlan verifier_plan(const Config& config, const Materials& materials, Telemetry& telemetry,
                            const std::string& name);
 

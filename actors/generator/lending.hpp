@@ -20,7 +20,8 @@ class Lending {
 
   /// The handler of `take`. Self: a pointer to the actor.
   template <class Self>
-  caf::typed_response_promise<Rollouts> take(Self self, std::uint32_t count, const RolloutIds& acknowledged) {
+  caf::typed_response_promise<Rollouts> take(Self self, std::uint32_t count,
+                                             const RolloutIds& acknowledged) {
     const auto verifier = caf::actor_cast<caf::actor_addr>(self->current_sender());
     outbox_.acknowledge(acknowledged, verifier);
     // A verifier has one request open: an older one has timed out, and what it was answered with never arrived.
@@ -51,7 +52,8 @@ class Lending {
     return back;
   }
 
-  void answer_impatient(caf::actor_clock::time_point now, caf::actor_clock::duration_type patience) {
+  void answer_impatient(caf::actor_clock::time_point now,
+                        caf::actor_clock::duration_type patience) {
     verifiers_.answer_impatient(now, patience);
   }
 

@@ -11,8 +11,8 @@ namespace {
 
 /// What an actor over there answered arrives as text: "remote exception: stage_over: ...".
 Errc code_in(const std::string& text) {
-  for (const Errc code : {Errc::stage_over, Errc::already_waiting, Errc::digest_mismatch, Errc::version_not_newer,
-                          Errc::actor_failed, Errc::link_lost})
+  for (const Errc code : {Errc::stage_over, Errc::already_waiting, Errc::digest_mismatch,
+                          Errc::version_not_newer, Errc::actor_failed, Errc::link_lost})
     if (text.starts_with(to_string(code))) return code;
   return Errc::none;
 }
@@ -25,7 +25,8 @@ caf::error to_error(const kj::Exception& exception) {
   while (text.starts_with(kRemote)) text.erase(0, kRemote.size());  // one for each link on its way
   if (const Errc code = code_in(text); code != Errc::none) {
     const std::string name = to_string(code);
-    return make_error(code, text.size() > name.size() + 2 ? text.substr(name.size() + 2) : std::string());
+    return make_error(code,
+                      text.size() > name.size() + 2 ? text.substr(name.size() + 2) : std::string());
   }
   switch (exception.getType()) {
     case kj::Exception::Type::DISCONNECTED:

@@ -24,7 +24,8 @@ using Errand = std::shared_ptr<std::function<void(caf::event_based_actor*)>>;
 
 /// Safe from any thread.
 inline void run_in(const caf::actor& actor, std::function<void(caf::event_based_actor*)> work) {
-  caf::anon_send(actor, std::make_shared<std::function<void(caf::event_based_actor*)>>(std::move(work)));
+  caf::anon_send(actor,
+                 std::make_shared<std::function<void(caf::event_based_actor*)>>(std::move(work)));
 }
 /// The handler that an actor needs for `run_in` and `ask`.
 inline auto errand_handler(caf::event_based_actor* self) {
@@ -45,15 +46,15 @@ class Answer {
 
   /// `then` runs in `actor`'s context.
   Answer(caf::actor actor, Then then) : actor_(std::move(actor)), then_(std::move(then)) {}
-  Answer(Answer&& other) noexcept : actor_(std::move(other.actor_)), then_(std::exchange(other.then_, nullptr)) {}
+  Answer(Answer&& other) noexcept
+      : actor_(std::move(other.actor_)), then_(std::exchange(other.then_, nullptr)) {}
   Answer& operator=(Answer&&) = delete;
   ~Answer() { give(make_error(Errc::link_lost, "the link is closed")); }
 
   void give(caf::expected<T> result) {
     if (!then_) return;
-    run_in(actor_, [then = std::exchange(then_, nullptr), result = std::move(result)](caf::event_based_actor*) {
-      then(result);
-    });
+    run_in(actor_, [then = std::exchange(then_, nullptr),
+                    result = std::move(result)](caf::event_based_actor*) { then(result); });
   }
 
  private:
@@ -66,13 +67,16 @@ template <class T>
 kj::Promise<void> deliver(kj::Promise<T> promise, Answer<T> answer) {
   auto kept = kj::heap<Answer<T>>(kj::mv(answer));
   Answer<T>& to = *kept;
-  return promise.then([&to](T&& value) { to.give(kj::mv(value)); }, [&to](kj::Exception&& e) { to.give(to_error(e)); })
+  return promise
+      .then([&to](T&& value) { to.give(kj::mv(value)); },
+            [&to](kj::Exception&& e) { to.give(to_error(e)); })
       .attach(kj::mv(kept));
 }
 
 /// Asks an actor from the loop, in the name of `porter`. Dropping the promise drops the answer, not the work.
 template <class Out, class Handle, class... Values>
-kj::Promise<Out> ask(const caf::actor& porter, const Handle& target, caf::actor_clock::duration_type deadline, Values... values) {
+kj::Promise<Out> ask(const caf::actor& porter, const Handle& target,
+                     caf::actor_clock::duration_type deadline, Values... values) {
   auto paf = kj::newPromiseAndCrossThreadFulfiller<Out>();
   using Fulfiller = decltype(paf.fulfiller);
   auto done = std::make_shared<Fulfiller>(kj::mv(paf.fulfiller));  // shared: std::function copies

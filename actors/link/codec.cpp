@@ -19,7 +19,8 @@ Rollouts read_rollouts(capnp::List<wire::Rollout>::Reader list) {
 GradedRollouts read_graded(capnp::List<wire::GradedRollout>::Reader list) {
   GradedRollouts graded;
   for (const auto one : list) {
-    KJ_REQUIRE(one.getVerdict().getRollout() == one.getRollout().getId(), "a verdict of another rollout");
+    KJ_REQUIRE(one.getVerdict().getRollout() == one.getRollout().getId(),
+               "a verdict of another rollout");
     graded.push_back({Rollout::copy(one.getRollout()), Verdict::copy(one.getVerdict())});
   }
   return graded;
@@ -34,8 +35,8 @@ RolloutIds read_ids(capnp::List<std::uint64_t>::Reader list) {
 RolloutNotices read_notices(capnp::List<wire::RolloutNotice>::Reader list) {
   RolloutNotices notices;
   for (const auto notice : list)
-    notices.push_back({notice.getTicket(), notice.getIndex(), notice.getAttempt(), notice.getTokens(),
-                       notice.getAbandoned()});
+    notices.push_back({notice.getTicket(), notice.getIndex(), notice.getAttempt(),
+                       notice.getTokens(), notice.getAbandoned()});
   return notices;
 }
 

@@ -18,7 +18,8 @@ void set_bytes(wire::WeightSink::BucketParams::Builder bucket, kj::ArrayPtr<cons
   bucket.adoptBytes(capnp::Orphanage::getForMessageContaining(bucket).referenceExternalData(bytes));
 }
 
-kj::Promise<void> send_buckets(const Weights& weights, wire::WeightSink::Client sink, std::size_t offset) {
+kj::Promise<void> send_buckets(const Weights& weights, wire::WeightSink::Client sink,
+                               std::size_t offset) {
   const kj::ArrayPtr<const kj::byte> all(reinterpret_cast<const kj::byte*>(weights.values().get()),
                                          weights.elements() * sizeof(float));
   if (offset == all.size()) return kj::READY_NOW;
@@ -29,7 +30,8 @@ kj::Promise<void> send_buckets(const Weights& weights, wire::WeightSink::Client 
   const wire::BucketDigest digest = wire::bucket_digest(bytes);
   request.setDigest(kj::arrayPtr(digest.data(), digest.size()));
   const std::size_t next = offset + bytes.size();
-  return request.send().then([weights, sink, next]() mutable { return send_buckets(weights, kj::mv(sink), next); });
+  return request.send().then(
+      [weights, sink, next]() mutable { return send_buckets(weights, kj::mv(sink), next); });
 }
 
 }  // namespace
@@ -37,7 +39,8 @@ kj::Promise<void> send_buckets(const Weights& weights, wire::WeightSink::Client 
 kj::Promise<void> send_weights(const Weights& weights, wire::WeightSink::Client sink) {
   auto begin = sink.beginRequest();
   begin.setHeader(weights.header());
-  return begin.send().ignoreResult()
+  return begin.send()
+      .ignoreResult()
       .then([weights, sink]() mutable { return send_buckets(weights, sink, 0); })
       .then([sink]() mutable { return sink.commitRequest().send().ignoreResult(); })
       .attach(Weights(weights));
@@ -45,8 +48,8 @@ kj::Promise<void> send_weights(const Weights& weights, wire::WeightSink::Client 
 
 kj::Promise<void> TicketDesk::grant(GrantContext context) {
   const auto params = context.getParams();
-  return ask<Tickets>(terms_.porter, terms_.porter, terms_.deadline, grant_atom::value, params.getSequence(),
-                      params.getCount())
+  return ask<Tickets>(terms_.porter, terms_.porter, terms_.deadline, grant_atom::value,
+                      params.getSequence(), params.getCount())
       .then([context](Tickets tickets) mutable {
         write(tickets, context.getResults().initTickets(static_cast<unsigned>(tickets.size())));
       });
@@ -60,7 +63,8 @@ kj::Promise<void> TicketDesk::notice(NoticeContext context) {
 
 kj::Promise<void> WeightDesk::next(NextContext context) {
   const auto params = context.getParams();
-  return ask<Weights>(terms_.porter, broadcaster_, terms_.deadline, take_atom::value, who_, params.getAtLeast())
+  return ask<Weights>(terms_.porter, broadcaster_, terms_.deadline, take_atom::value, who_,
+                      params.getAtLeast())
       .then([context](Weights weights) mutable -> kj::Promise<void> {
         if (!weights) return kj::READY_NOW;  // none yet
         return send_weights(weights, context.getParams().getSink()).then([context]() mutable {
@@ -72,7 +76,8 @@ kj::Promise<void> WeightDesk::next(NextContext context) {
 kj::Promise<void> RolloutDesk::take(TakeContext context) {
   const auto params = context.getParams();
   return ask<Rollouts>(terms_.porter, generator_, terms_.deadline, take_atom::value,
-                       std::min(params.getCount(), terms_.rollouts_at_once), read_ids(params.getAcknowledged()))
+                       std::min(params.getCount(), terms_.rollouts_at_once),
+                       read_ids(params.getAcknowledged()))
       .then([context](Rollouts rollouts) mutable {
         write(rollouts, context.getResults().initRollouts(static_cast<unsigned>(rollouts.size())));
       });

@@ -42,7 +42,8 @@ class WeightDesk final : public wire::WeightSource::Server {
 /// Rollouts of one generator, for one verifier.
 class RolloutDesk final : public wire::RolloutSource::Server {
  public:
-  RolloutDesk(DeskTerms terms, Generator generator) : terms_(std::move(terms)), generator_(std::move(generator)) {}
+  RolloutDesk(DeskTerms terms, Generator generator)
+      : terms_(std::move(terms)), generator_(std::move(generator)) {}
   kj::Promise<void> take(TakeContext context) override;
 
  private:
@@ -53,7 +54,8 @@ class RolloutDesk final : public wire::RolloutSource::Server {
 /// Where a verifier's verdicts go.
 class VerdictDesk final : public wire::VerdictSink::Server {
  public:
-  VerdictDesk(DeskTerms terms, ReplayBuffer buffer) : terms_(std::move(terms)), buffer_(std::move(buffer)) {}
+  VerdictDesk(DeskTerms terms, ReplayBuffer buffer)
+      : terms_(std::move(terms)), buffer_(std::move(buffer)) {}
   kj::Promise<void> append(AppendContext context) override;
 
  private:

@@ -37,7 +37,8 @@ struct Seat {
 /// Lives on the loop.
 class FrontDesk final : private kj::TaskSet::ErrorHandler {
  public:
-  using Announce = std::function<void(const std::string& name, const std::string& role, std::uint64_t lease)>;
+  using Announce =
+      std::function<void(const std::string& name, const std::string& role, std::uint64_t lease)>;
 
   FrontDesk(wire::Loop& loop, const OfficePlan& plan, Announce announce);
 
@@ -51,7 +52,8 @@ class FrontDesk final : private kj::TaskSet::ErrorHandler {
   std::vector<std::pair<const Seat*, double>> seats() const;  // with seconds since they joined
 
   // What the posts of a session call.
-  void enlist(const std::string& name, std::uint64_t session, kj::Maybe<wire::GeneratorSite::Client> generator,
+  void enlist(const std::string& name, std::uint64_t session,
+              kj::Maybe<wire::GeneratorSite::Client> generator,
               kj::Maybe<wire::VerifierSite::Client> verifier);
   void report(const std::string& name, std::uint64_t session, const SiteReport& report);
   kj::Promise<void> leave(const std::string& name, std::uint64_t session);
@@ -70,8 +72,10 @@ class FrontDesk final : private kj::TaskSet::ErrorHandler {
   void keep(kj::Promise<void> task) { tasks_.add(kj::mv(task)); }
 
  private:
-  wire::Granted admit(const wire::Visitor& visitor, const wire::PeerIdentity& identity, wire::Hello::Reader hello);
-  capnp::Capability::Client post_for(const std::string& role, const std::string& name, std::uint64_t session);
+  wire::Granted admit(const wire::Visitor& visitor, const wire::PeerIdentity& identity,
+                      wire::Hello::Reader hello);
+  capnp::Capability::Client post_for(const std::string& role, const std::string& name,
+                                     std::uint64_t session);
   std::uint64_t vacate(const std::string& name, std::uint64_t lease);
   void ended(const wire::Visitor& visitor, const wire::End& end);
   void give_up(const std::string& name, std::uint64_t lease, const std::string& why);
@@ -83,9 +87,9 @@ class FrontDesk final : private kj::TaskSet::ErrorHandler {
   kj::Timer& timer_;
   Announce announce_;
   Roster roster_;
-  std::map<std::string, std::unique_ptr<Seat>> seats_;      // by name
-  std::map<std::uint64_t, std::string> names_;              // of joined peers, by session
-  kj::Own<wire::TlsContext> tls_;  // null: plain
+  std::map<std::string, std::unique_ptr<Seat>> seats_;  // by name
+  std::map<std::uint64_t, std::string> names_;          // of joined peers, by session
+  kj::Own<wire::TlsContext> tls_;                       // null: plain
   unsigned port_number_ = 0;
   kj::TaskSet tasks_{*this};
   kj::Own<wire::Gatekeeper> keeper_;  // last: its callbacks use all above

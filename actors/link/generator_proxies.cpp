@@ -27,14 +27,16 @@ caf::result<Tickets> BufferProxyState::grant(std::uint32_t count) {
 void BufferProxyState::ask() {
   if (asking_ || count_ == 0) return;
   asking_ = true;
-  way_->grant(sequence_, count_, {self_, [this](const caf::expected<Tickets>& tickets) { granted(tickets); }});
+  way_->grant(sequence_, count_,
+              {self_, [this](const caf::expected<Tickets>& tickets) { granted(tickets); }});
 }
 
 void BufferProxyState::granted(const caf::expected<Tickets>& tickets) {
   asking_ = false;
   if (!tickets) {
     const Errc code = code_of(tickets.error());
-    if (code == Errc::link_lost || code == Errc::link_busy) return;  // until `attached` or the next check
+    if (code == Errc::link_lost || code == Errc::link_busy)
+      return;  // until `attached` or the next check
     count_ = 0;
     ++sequence_;
     return askers_.refuse_all(tickets.error());
@@ -67,12 +69,15 @@ void BufferProxyState::send_notices() {
   }
   sending_ = true;
   const std::size_t count = std::min(kAtOnce, notices_.size());
-  const RolloutNotices batch(notices_.begin(), notices_.begin() + static_cast<std::ptrdiff_t>(count));
+  const RolloutNotices batch(notices_.begin(),
+                             notices_.begin() + static_cast<std::ptrdiff_t>(count));
   way_->notice(batch, {self_, [this, count](const caf::expected<caf::unit_t>& sent) {
                          sending_ = false;
                          const Errc code = sent ? Errc::none : code_of(sent.error());
-                         if (code == Errc::link_lost || code == Errc::link_busy) return;  // sent again later
-                         notices_.erase(notices_.begin(), notices_.begin() + static_cast<std::ptrdiff_t>(count));
+                         if (code == Errc::link_lost || code == Errc::link_busy)
+                           return;  // sent again later
+                         notices_.erase(notices_.begin(),
+                                        notices_.begin() + static_cast<std::ptrdiff_t>(count));
                          send_notices();
                        }});
 }
@@ -95,7 +100,8 @@ void BufferProxyState::check() {
   self_->delayed_send(self_, deadlines_.check_interval(), check_atom::value);
 }
 
-caf::behavior buffer_proxy(BufferProxyState::Self self, std::shared_ptr<TicketWay> way, Deadlines deadlines) {
+caf::behavior buffer_proxy(BufferProxyState::Self self, std::shared_ptr<TicketWay> way,
+                           Deadlines deadlines) {
   auto& state = self->state;
   state.begin(self, std::move(way), deadlines);
   return {
@@ -117,7 +123,8 @@ void BroadcasterProxyState::begin(Self self, std::shared_ptr<WeightWay> way, Dea
 
 caf::result<Weights> BroadcasterProxyState::take(std::uint64_t at_least) {
   auto promise = self_->make_response_promise<Weights>();
-  askers_.forget_if([](std::uint64_t) { return true; });  // whoever asks again has given up on the answer before
+  askers_.forget_if(
+      [](std::uint64_t) { return true; });  // whoever asks again has given up on the answer before
   askers_.add(promise, at_least, self_->clock().now());
   ask();
   return promise;
@@ -126,14 +133,16 @@ caf::result<Weights> BroadcasterProxyState::take(std::uint64_t at_least) {
 void BroadcasterProxyState::ask() {
   if (asking_ || askers_.empty()) return;
   asking_ = true;
-  way_->next(askers_.front().wish, {self_, [this](const caf::expected<Weights>& weights) { came(weights); }});
+  way_->next(askers_.front().wish,
+             {self_, [this](const caf::expected<Weights>& weights) { came(weights); }});
 }
 
 void BroadcasterProxyState::came(const caf::expected<Weights>& weights) {
   asking_ = false;
   if (!weights) {
     const Errc code = code_of(weights.error());
-    if (code == Errc::link_lost || code == Errc::link_busy || code == Errc::digest_mismatch) return;  // fetched again
+    if (code == Errc::link_lost || code == Errc::link_busy || code == Errc::digest_mismatch)
+      return;  // fetched again
     return askers_.refuse_all(weights.error());
   }
   if (askers_.empty()) return;  // asked for again by whoever wants it
@@ -149,12 +158,15 @@ void BroadcasterProxyState::check() {
   self_->delayed_send(self_, deadlines_.check_interval(), check_atom::value);
 }
 
-caf::behavior broadcaster_proxy(BroadcasterProxyState::Self self, std::shared_ptr<WeightWay> way, Deadlines deadlines) {
+caf::behavior broadcaster_proxy(BroadcasterProxyState::Self self, std::shared_ptr<WeightWay> way,
+                                Deadlines deadlines) {
   auto& state = self->state;
   state.begin(self, std::move(way), deadlines);
   return {
       errand_handler(self),
-      [&state](take_atom, const std::string&, std::uint64_t at_least) { return state.take(at_least); },
+      [&state](take_atom, const std::string&, std::uint64_t at_least) {
+        return state.take(at_least);
+      },
       [&state](attached_atom) { state.attached(); },
       [&state](check_atom) { state.check(); },
   };

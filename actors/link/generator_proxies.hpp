@@ -42,14 +42,15 @@ class BufferProxyState {
   std::uint64_t sequence_ = 1;                  // of the grant under way, or the next
   std::uint32_t count_ = 0;                     // asked for with it; 0: none under way
   bool asking_ = false;
-  std::optional<Tickets> spare_;                // came after their asker had given up
+  std::optional<Tickets> spare_;  // came after their asker had given up
   std::deque<RolloutNotice> notices_;
   bool sending_ = false;
   std::deque<caf::typed_response_promise<bool>> flushers_;
 };
 
 /// Cast its handle to ReplayBuffer with caf::actor_cast.
-caf::behavior buffer_proxy(BufferProxyState::Self self, std::shared_ptr<TicketWay> way, Deadlines deadlines);
+caf::behavior buffer_proxy(BufferProxyState::Self self, std::shared_ptr<TicketWay> way,
+                           Deadlines deadlines);
 
 /// Answers take of Broadcaster.
 class BroadcasterProxyState {
@@ -74,6 +75,7 @@ class BroadcasterProxyState {
 };
 
 /// Cast its handle to Broadcaster with caf::actor_cast.
-caf::behavior broadcaster_proxy(BroadcasterProxyState::Self self, std::shared_ptr<WeightWay> way, Deadlines deadlines);
+caf::behavior broadcaster_proxy(BroadcasterProxyState::Self self, std::shared_ptr<WeightWay> way,
+                                Deadlines deadlines);
 
 }  // namespace troupe

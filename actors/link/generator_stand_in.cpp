@@ -8,7 +8,8 @@
 
 namespace troupe {
 
-void GeneratorStandInState::begin(Self self, GeneratorStandInPlan plan, ReplayBuffer buffer, Broadcaster broadcaster) {
+void GeneratorStandInState::begin(Self self, GeneratorStandInPlan plan, ReplayBuffer buffer,
+                                  Broadcaster broadcaster) {
   self_ = self;
   plan_ = std::move(plan);
   buffer_ = std::move(buffer);
@@ -39,7 +40,9 @@ caf::result<Tickets> GeneratorStandInState::grant(std::uint64_t sequence, std::u
   sequence_ = sequence;
   answered_.reset();
   if (std::exchange(granting_, true)) return promise;
-  self_->request(buffer_, plan_.deadlines.request, grant_atom::value, holder(), std::min(count, kMost))
+  self_
+      ->request(buffer_, plan_.deadlines.request, grant_atom::value, holder(),
+                std::min(count, kMost))
       .then(
           [this](const Tickets& tickets) {
             granting_ = false;
@@ -94,12 +97,13 @@ void GeneratorStandInState::pull() {
   if (!attached_ || pulling_ || stopping_ || emptied_ || !room) return;
   pulling_ = true;
   RolloutIds sent = std::exchange(acknowledged_, {});
-  plan_.seat->take(plan_.rollouts_at_once, sent, {self_, [this, sent](const caf::expected<Rollouts>& rollouts) {
-                                                    pulled(rollouts, sent);
-                                                  }});
+  plan_.seat->take(
+      plan_.rollouts_at_once, sent,
+      {self_, [this, sent](const caf::expected<Rollouts>& rollouts) { pulled(rollouts, sent); }});
 }
 
-void GeneratorStandInState::pulled(const caf::expected<Rollouts>& rollouts, const RolloutIds& sent) {
+void GeneratorStandInState::pulled(const caf::expected<Rollouts>& rollouts,
+                                   const RolloutIds& sent) {
   pulling_ = false;
   if (!rollouts) {
     acknowledged_.insert(acknowledged_.end(), sent.begin(), sent.end());  // to be told again
@@ -111,7 +115,8 @@ void GeneratorStandInState::pulled(const caf::expected<Rollouts>& rollouts, cons
   }
   for (const Rollout& rollout : *rollouts) {
     const auto reader = rollout.read();
-    acknowledged_.push_back(delivery_id(reader));  // at once: what is not acknowledged is sent again
+    acknowledged_.push_back(
+        delivery_id(reader));  // at once: what is not acknowledged is sent again
     if (!granted_.has(reader.getTicket(), reader.getAttempt()))
       refuse("not_granted");
     else if (!lending_.holds(delivery_id(reader)))  // it came before: its acknowledgement was lost
@@ -127,7 +132,8 @@ void GeneratorStandInState::pulled(const caf::expected<Rollouts>& rollouts, cons
   pull();
 }
 
-caf::result<Rollouts> GeneratorStandInState::take(std::uint32_t count, const RolloutIds& acknowledged) {
+caf::result<Rollouts> GeneratorStandInState::take(std::uint32_t count,
+                                                  const RolloutIds& acknowledged) {
   auto promise = lending_.take(self_, count, acknowledged);
   pull();
   end_when_empty();
@@ -151,7 +157,8 @@ caf::result<GeneratorTotals> GeneratorStandInState::stop() {
 void GeneratorStandInState::verifier_down(const caf::actor_addr& verifier) {
   const std::size_t back = lending_.lose(verifier);
   if (back > 0)
-    plan_.telemetry->event("verifier_lost", plan_.name + " lends " + std::to_string(back) + " rollouts again");
+    plan_.telemetry->event("verifier_lost",
+                           plan_.name + " lends " + std::to_string(back) + " rollouts again");
 }
 
 void GeneratorStandInState::check() {
@@ -159,15 +166,17 @@ void GeneratorStandInState::check() {
   self_->delayed_send(self_, plan_.deadlines.check_interval(), check_atom::value);
 }
 
-caf::behavior generator_stand_in(GeneratorStandInState::Self self, GeneratorStandInPlan plan, ReplayBuffer buffer,
-                                 Broadcaster broadcaster) {
+caf::behavior generator_stand_in(GeneratorStandInState::Self self, GeneratorStandInPlan plan,
+                                 ReplayBuffer buffer, Broadcaster broadcaster) {
   auto& state = self->state;
   self->attach_functor([seat = plan.seat] { seat->release(); });
   self->set_down_handler([&state](const caf::down_msg& down) { state.verifier_down(down.source); });
   state.begin(self, std::move(plan), std::move(buffer), std::move(broadcaster));
   return {
       errand_handler(self),
-      [&state](grant_atom, std::uint64_t sequence, std::uint32_t count) { return state.grant(sequence, count); },
+      [&state](grant_atom, std::uint64_t sequence, std::uint32_t count) {
+        return state.grant(sequence, count);
+      },
       [&state](notice_atom, const RolloutNotices& notices) { return state.notice(notices); },
       [&state](take_atom, std::uint32_t count, const RolloutIds& acknowledged) {
         return state.take(count, acknowledged);

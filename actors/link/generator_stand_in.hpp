@@ -72,7 +72,7 @@ class GeneratorStandInState {
 };
 
 /// Cast its handle to Generator with caf::actor_cast.
-caf::behavior generator_stand_in(GeneratorStandInState::Self self, GeneratorStandInPlan plan, ReplayBuffer buffer,
-                                 Broadcaster broadcaster);
+caf::behavior generator_stand_in(GeneratorStandInState::Self self, GeneratorStandInPlan plan,
+                                 ReplayBuffer buffer, Broadcaster broadcaster);
 
 }  // namespace troupe

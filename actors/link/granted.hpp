@@ -12,7 +12,8 @@ namespace troupe {
 class Granted {
  public:
   void add(const Tickets& tickets) {
-    for (const Ticket& ticket : tickets) attempts_[ticket.read().getId()].insert(ticket.read().getAttempt());
+    for (const Ticket& ticket : tickets)
+      attempts_[ticket.read().getId()].insert(ticket.read().getAttempt());
     while (attempts_.size() > kRemembered) attempts_.erase(attempts_.begin());
   }
   bool has(std::uint64_t ticket, std::uint32_t attempt) const {

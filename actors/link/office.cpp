@@ -43,16 +43,16 @@ class LinkedSeat final : public GeneratorSeat, public VerifierSeat {
   void begin(const CallSheet& sheet, const caf::actor& stand_in, const Broadcaster& broadcaster,
              Answer<caf::unit_t> answer) override {
     cast_ = sheet.cast;
-    call<caf::unit_t>(kj::mv(answer), [casting = Seat::Casting{sheet, stand_in, broadcaster, {}}](FrontDesk& desk, Seat& seat) {
-      return unit(desk.cast(seat, casting));
-    });
+    call<caf::unit_t>(kj::mv(answer),
+                      [casting = Seat::Casting{sheet, stand_in, broadcaster, {}}](
+                          FrontDesk& desk, Seat& seat) { return unit(desk.cast(seat, casting)); });
   }
   void begin(const CallSheet& sheet, const caf::actor& stand_in, const ReplayBuffer& buffer,
              Answer<caf::unit_t> answer) override {
     cast_ = sheet.cast;
-    call<caf::unit_t>(kj::mv(answer), [casting = Seat::Casting{sheet, stand_in, {}, buffer}](FrontDesk& desk, Seat& seat) {
-      return unit(desk.cast(seat, casting));
-    });
+    call<caf::unit_t>(kj::mv(answer),
+                      [casting = Seat::Casting{sheet, stand_in, {}, buffer}](
+                          FrontDesk& desk, Seat& seat) { return unit(desk.cast(seat, casting)); });
   }
   void take(std::uint32_t count, const RolloutIds& acknowledged, Answer<Rollouts> answer) override {
     call<Rollouts>(kj::mv(answer), [count, acknowledged](FrontDesk& desk, Seat& seat) {
@@ -60,9 +60,11 @@ class LinkedSeat final : public GeneratorSeat, public VerifierSeat {
     });
   }
   void end(Answer<SiteTotals> answer) override {
-    call<SiteTotals>(kj::mv(answer), [](FrontDesk& desk, Seat& seat) { return desk.end_generator(seat); });
+    call<SiteTotals>(kj::mv(answer),
+                     [](FrontDesk& desk, Seat& seat) { return desk.end_generator(seat); });
   }
-  void join(const std::string& name, const Generator& generator, Answer<caf::unit_t> answer) override {
+  void join(const std::string& name, const Generator& generator,
+            Answer<caf::unit_t> answer) override {
     call<caf::unit_t>(kj::mv(answer), [name, generator](FrontDesk& desk, Seat& seat) {
       return unit(desk.join(seat, name, generator));
     });
@@ -79,9 +81,11 @@ class LinkedSeat final : public GeneratorSeat, public VerifierSeat {
   }
   template <class T, class Work>
   void call(Answer<T> answer, Work work) {
-    link_->post([name = name_, lease = lease_, answer = kj::mv(answer), work = kj::mv(work)](FrontDesk& desk) mutable {
+    link_->post([name = name_, lease = lease_, answer = kj::mv(answer),
+                 work = kj::mv(work)](FrontDesk& desk) mutable {
       Seat* seat = desk.find(name, lease);
-      if (seat == nullptr) return answer.give(make_error(Errc::link_failed, "the seat of " + name + " was given up"));
+      if (seat == nullptr)
+        return answer.give(make_error(Errc::link_failed, "the seat of " + name + " was given up"));
       desk.keep(deliver<T>(kj::evalNow([&] { return work(desk, *seat); }), kj::mv(answer)));
     });
   }
@@ -96,7 +100,8 @@ Office::Office(OfficePlan plan) : link_(std::make_shared<Link>()) {
   const auto host = wire::parse_address(plan.listen).host;
   Telemetry* telemetry = plan.telemetry;
   std::weak_ptr<Link> weak = link_;
-  const auto announce = [weak](const std::string& name, const std::string& role, std::uint64_t lease) {
+  const auto announce = [weak](const std::string& name, const std::string& role,
+                               std::uint64_t lease) {
     const auto link = weak.lock();
     const caf::actor director = link ? link->chief() : caf::actor();
     if (!director) return;
@@ -116,7 +121,9 @@ Office::Office(OfficePlan plan) : link_(std::make_shared<Link>()) {
         port = desk->port();
         return desk;
       },
-      [telemetry](kj::LogSeverity, const std::string& text) { telemetry->event("link_error", text); });
+      [telemetry](kj::LogSeverity, const std::string& text) {
+        telemetry->event("link_error", text);
+      });
   link_->address = host + ":" + std::to_string(port);
 }
 
@@ -143,9 +150,8 @@ void Office::attend(const caf::actor& director) {
 
 void Office::dismiss(const std::string& reason) {
   const auto done = std::make_shared<std::promise<void>>();
-  link_->post([reason, done](FrontDesk& desk) {
-    desk.dismiss(reason, [done] { done->set_value(); });
-  });
+  link_->post(
+      [reason, done](FrontDesk& desk) { desk.dismiss(reason, [done] { done->set_value(); }); });
   done->get_future().wait_for(std::chrono::seconds(2));
 }
 

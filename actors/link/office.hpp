@@ -27,12 +27,12 @@ struct Enlistment {
 using enlisted_atom = caf::atom_constant<caf::atom("enlisted")>;
 
 struct OfficePlan {
-  std::string listen;                  // "host:port"; port 0 takes a free one
-  std::optional<wire::TlsFiles> tls;   // none: plain TCP, loopback only
+  std::string listen;                 // "host:port"; port 0 takes a free one
+  std::optional<wire::TlsFiles> tls;  // none: plain TCP, loopback only
   wire::LinkLimits limits;
   wire::GateTerms terms;
-  double lease_seconds = 1;            // a generator's link may be away that long before its seat is given up
-  std::uint32_t rollouts_at_once = 64; // per message
+  double lease_seconds = 1;  // a generator's link may be away that long before its seat is given up
+  std::uint32_t rollouts_at_once = 64;  // per message
   Deadlines deadlines;
   Telemetry* telemetry = nullptr;
 };

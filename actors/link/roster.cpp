@@ -2,8 +2,8 @@
 
 namespace troupe {
 
-Roster::Decision Roster::join(const std::string& name, const std::string& role, std::uint64_t session,
-                              std::uint64_t lease) {
+Roster::Decision Roster::join(const std::string& name, const std::string& role,
+                              std::uint64_t session, std::uint64_t lease) {
   Decision decision;
   const auto found = stays_.find(name);
   if (found != stays_.end() && found->second.lease == lease && found->second.role == role) {

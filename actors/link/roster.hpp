@@ -22,12 +22,13 @@ class Roster {
     Entry entry = Entry::fresh;
     std::uint64_t lease = 0;
     std::optional<std::uint64_t> replaced;  // session of this stay that must be closed
-    bool gave_up = false;                   // an earlier stay of this name that was away has ended by this
-    bool fenced = false;                    // the peer came with a lease that is not valid any more
+    bool gave_up = false;  // an earlier stay of this name that was away has ended by this
+    bool fenced = false;   // the peer came with a lease that is not valid any more
   };
 
   /// A peer asks to join over `session` with the lease of its last stay (0: none).
-  Decision join(const std::string& name, const std::string& role, std::uint64_t session, std::uint64_t lease);
+  Decision join(const std::string& name, const std::string& role, std::uint64_t session,
+                std::uint64_t lease);
   /// The connection ended; true if it carried a stay, which is away from now on.
   bool away(const std::string& name, std::uint64_t session);
   /// Ends the stay if it is still `lease` and away; true if it did.

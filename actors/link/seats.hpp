@@ -30,9 +30,10 @@ class GeneratorSeat {
  public:
   virtual ~GeneratorSeat() = default;
   /// The process asks `stand_in` for tickets (grant, notice) and `broadcaster` for weights from now on.
-  virtual void begin(const CallSheet& sheet, const caf::actor& stand_in, const Broadcaster& broadcaster,
-                     Answer<caf::unit_t> answer) = 0;
-  virtual void take(std::uint32_t count, const RolloutIds& acknowledged, Answer<Rollouts> answer) = 0;
+  virtual void begin(const CallSheet& sheet, const caf::actor& stand_in,
+                     const Broadcaster& broadcaster, Answer<caf::unit_t> answer) = 0;
+  virtual void take(std::uint32_t count, const RolloutIds& acknowledged,
+                    Answer<Rollouts> answer) = 0;
   virtual void end(Answer<SiteTotals> answer) = 0;
   /// The stand-in is gone: the process need not go on with what it was cast for.
   virtual void release() = 0;
@@ -45,7 +46,8 @@ class VerifierSeat {
   /// The process hands its verdicts to `buffer` from now on.
   virtual void begin(const CallSheet& sheet, const caf::actor& stand_in, const ReplayBuffer& buffer,
                      Answer<caf::unit_t> answer) = 0;
-  virtual void join(const std::string& name, const Generator& generator, Answer<caf::unit_t> answer) = 0;
+  virtual void join(const std::string& name, const Generator& generator,
+                    Answer<caf::unit_t> answer) = 0;
   virtual void release() = 0;
 };
 

@@ -24,11 +24,13 @@ struct Site::State {
 Site::Site(SitePlan plan) : state_(std::make_shared<State>()) {
   const auto state = state_;
   Telemetry* telemetry = plan.telemetry;
-  const std::lock_guard lock(state_->loop_mutex);  // who posts meanwhile waits until there is a loop
+  const std::lock_guard lock(
+      state_->loop_mutex);  // who posts meanwhile waits until there is a loop
   state_->loop = std::make_unique<wire::KjThread>(
       [&, state](wire::Loop& on) -> kj::Own<void> {
         auto desk = kj::heap<SiteDesk>(
-            on, plan, [state](std::function<void(SiteDesk&)> work) { state->post(std::move(work)); },
+            on, plan,
+            [state](std::function<void(SiteDesk&)> work) { state->post(std::move(work)); },
             [state](SiteEnd end) {
               const std::lock_guard guard(state->mutex);
               state->end = std::move(end);
@@ -37,7 +39,9 @@ Site::Site(SitePlan plan) : state_(std::make_shared<State>()) {
         state->desk = desk.get();
         return desk;
       },
-      [telemetry](kj::LogSeverity, const std::string& text) { telemetry->event("link_error", text); });
+      [telemetry](kj::LogSeverity, const std::string& text) {
+        telemetry->event("link_error", text);
+      });
 }
 
 Site::~Site() {

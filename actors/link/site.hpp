@@ -26,12 +26,13 @@ struct SitePlan {
   std::string config_digest;
   double away_deadline_seconds = 600;  // without the director; then the process ends
   std::uint32_t rollouts_at_once = 64;
-  std::uint64_t elements = 0;          // of the model's weights
+  std::uint64_t elements = 0;  // of the model's weights
   Deadlines deadlines;
   Telemetry* telemetry = nullptr;
   caf::actor_system* system = nullptr;
   /// One of the two, by role. Called on the loop with each casting.
-  std::function<Generator(const CallSheet&, const ReplayBuffer&, const Broadcaster&)> cast_generator;
+  std::function<Generator(const CallSheet&, const ReplayBuffer&, const Broadcaster&)>
+      cast_generator;
   std::function<Verifier(const CallSheet&, const ReplayBuffer&)> cast_verifier;
   /// Asked about once a second, on the loop; tokens per second are filled in.
   std::function<SiteReport()> report;

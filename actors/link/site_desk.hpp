@@ -39,7 +39,8 @@ class SiteDesk final : private kj::TaskSet::ErrorHandler {
   kj::Promise<void> notice(const RolloutNotices& notices);
   kj::Promise<Weights> next_weights(std::uint64_t at_least);
   kj::Promise<RolloutIds> append(const GradedRollouts& graded);
-  kj::Promise<Rollouts> take_from(std::uint64_t source, std::uint32_t count, const RolloutIds& acknowledged);
+  kj::Promise<Rollouts> take_from(std::uint64_t source, std::uint32_t count,
+                                  const RolloutIds& acknowledged);
 
   template <class T>
   kj::Promise<T> in_time(kj::Promise<T> promise) {
@@ -62,9 +63,9 @@ class SiteDesk final : private kj::TaskSet::ErrorHandler {
   kj::Timer& timer_;
   Post post_;
   Finish finish_;
-  caf::actor porter_;  // asks local actors on the loop's behalf
+  caf::actor porter_;              // asks local actors on the loop's behalf
   kj::Own<wire::TlsContext> tls_;  // null: plain
-  std::uint64_t absences_ = 0;  // counts the times the link was lost; even the first is one
+  std::uint64_t absences_ = 0;     // counts the times the link was lost; even the first is one
   bool away_ = true, ended_ = false;
 
   std::optional<CallSheet> sheet_;  // what the process is cast for

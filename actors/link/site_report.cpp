@@ -6,7 +6,8 @@
 namespace troupe {
 
 SiteReport read_report(wire::SiteFacts::Reader facts) {
-  for (const double figure : {facts.getTokensPerSecond(), facts.getBusySeconds(), facts.getIdleSeconds()})
+  for (const double figure :
+       {facts.getTokensPerSecond(), facts.getBusySeconds(), facts.getIdleSeconds()})
     KJ_REQUIRE(std::isfinite(figure) && figure >= 0, "a figure that cannot be", figure);
   SiteReport report;
   report.host = facts.getHost();

@@ -14,14 +14,16 @@ class GeneratorSiteServer final : public wire::GeneratorSite::Server {
   explicit GeneratorSiteServer(SiteDesk& desk) : desk_(desk) {}
   kj::Promise<void> begin(BeginContext context) override {
     const auto params = context.getParams();
-    return desk_.begin_generator({params.getSheet().getCast(), params.getSheet().getStage()}, params.getTickets(),
-                                 params.getWeights());
+    return desk_.begin_generator({params.getSheet().getCast(), params.getSheet().getStage()},
+                                 params.getTickets(), params.getWeights());
   }
   kj::Promise<void> take(TakeContext context) override {
     const auto params = context.getParams();
-    return desk_.take(params.getCount(), read_ids(params.getAcknowledged())).then([context](Rollouts rollouts) mutable {
-      write(rollouts, context.getResults().initRollouts(static_cast<unsigned>(rollouts.size())));
-    });
+    return desk_.take(params.getCount(), read_ids(params.getAcknowledged()))
+        .then([context](Rollouts rollouts) mutable {
+          write(rollouts,
+                context.getResults().initRollouts(static_cast<unsigned>(rollouts.size())));
+        });
   }
   kj::Promise<void> end(EndContext context) override {
     return desk_.end_generator().then([context](SiteTotals totals) mutable {
@@ -47,7 +49,8 @@ class VerifierSiteServer final : public wire::VerifierSite::Server {
   explicit VerifierSiteServer(SiteDesk& desk) : desk_(desk) {}
   kj::Promise<void> begin(BeginContext context) override {
     const auto params = context.getParams();
-    desk_.begin_verifier({params.getSheet().getCast(), params.getSheet().getStage()}, params.getVerdicts());
+    desk_.begin_verifier({params.getSheet().getCast(), params.getSheet().getStage()},
+                         params.getVerdicts());
     return kj::READY_NOW;
   }
   kj::Promise<void> join(JoinContext context) override {

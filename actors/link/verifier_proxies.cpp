@@ -18,7 +18,8 @@ auto deliver_to(caf::typed_response_promise<T> promise) {
 }  // namespace
 
 caf::behavior verdict_proxy(caf::event_based_actor* self, std::shared_ptr<VerdictWay> way) {
-  return {errand_handler(self), [self, way](append_atom, const GradedRollouts& graded) -> caf::result<RolloutIds> {
+  return {errand_handler(self),
+          [self, way](append_atom, const GradedRollouts& graded) -> caf::result<RolloutIds> {
             auto promise = self->make_response_promise<RolloutIds>();
             way->append(graded, {self, deliver_to(promise)});
             return promise;
@@ -27,7 +28,8 @@ caf::behavior verdict_proxy(caf::event_based_actor* self, std::shared_ptr<Verdic
 
 caf::behavior rollout_proxy(caf::event_based_actor* self, std::shared_ptr<RolloutWay> way) {
   return {errand_handler(self),
-          [self, way](take_atom, std::uint32_t count, const RolloutIds& acknowledged) -> caf::result<Rollouts> {
+          [self, way](take_atom, std::uint32_t count,
+                      const RolloutIds& acknowledged) -> caf::result<Rollouts> {
             auto promise = self->make_response_promise<Rollouts>();
             way->take(count, acknowledged, {self, deliver_to(promise)});
             return promise;

@@ -26,7 +26,8 @@ void VerifierStandInState::lost(const std::string& reason) {
   self_->quit(make_error(Errc::link_lost, reason));
 }
 
-caf::behavior verifier_stand_in(VerifierStandInState::Self self, VerifierStandInPlan plan, ReplayBuffer buffer) {
+caf::behavior verifier_stand_in(VerifierStandInState::Self self, VerifierStandInPlan plan,
+                                ReplayBuffer buffer) {
   auto& state = self->state;
   self->attach_functor([seat = plan.seat] { seat->release(); });
   state.begin(self, std::move(plan), buffer);

@@ -39,6 +39,7 @@ class VerifierStandInState {
 };
 
 /// Cast its handle to Verifier with caf::actor_cast.
-caf::behavior verifier_stand_in(VerifierStandInState::Self self, VerifierStandInPlan plan, ReplayBuffer buffer);
+caf::behavior verifier_stand_in(VerifierStandInState::Self self, VerifierStandInPlan plan,
+                                ReplayBuffer buffer);
 
 }  // namespace troupe

@@ -32,7 +32,8 @@ class VerdictWay {
 class RolloutWay {
  public:
   virtual ~RolloutWay() = default;
-  virtual void take(std::uint32_t count, const RolloutIds& acknowledged, Answer<Rollouts> answer) = 0;
+  virtual void take(std::uint32_t count, const RolloutIds& acknowledged,
+                    Answer<Rollouts> answer) = 0;
 };
 
 }  // namespace troupe

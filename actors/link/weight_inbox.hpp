@@ -1,7 +1,7 @@
 #pragma once
 // One version of the weights on its way in. Plain rules.
-#include "messages/wire/bucket_digest.hpp"
 #include "messages/weights.hpp"
+#include "messages/wire/bucket_digest.hpp"
 
 #include <cstdint>
 #include <kj/common.h>
@@ -20,12 +20,15 @@ class WeightInbox {
   explicit WeightInbox(std::uint64_t elements) : elements_(elements) {}
 
   void begin(std::uint64_t version, std::uint64_t elements, const std::string& digest);
-  void bucket(std::uint64_t offset, kj::ArrayPtr<const kj::byte> bytes, kj::ArrayPtr<const kj::byte> digest);
+  void bucket(std::uint64_t offset, kj::ArrayPtr<const kj::byte> bytes,
+              kj::ArrayPtr<const kj::byte> digest);
   /// REQUIRES of the peer: everything has come.
   void commit();
   /// Empty until committed.
   const Weights& weights() const { return weights_; }
-  std::uint64_t received_bytes() const { return received_; }  // since the beginning, to see that it moves
+  std::uint64_t received_bytes() const {
+    return received_;
+  }  // since the beginning, to see that it moves
 
  private:
   std::uint64_t elements_, version_ = 0, filled_ = 0, received_ = 0;

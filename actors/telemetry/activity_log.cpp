@@ -2,7 +2,6 @@
 #include "actors/telemetry/telemetry.hpp"
 
 #include <mutex>
-
 #include <optional>
 
 namespace troupe {

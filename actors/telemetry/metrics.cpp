@@ -146,10 +146,12 @@ std::vector<MetricDefinition> make_list() {
       {"troupe_actor_idle_ratio", gauge,
        "Share of this stage the actor waited (from its activity log).", "actor"},
       // links between processes
-      {"troupe_link_peer_connected", gauge, "1 while the peer's link is there, 0 while it is away.", "peer"},
+      {"troupe_link_peer_connected", gauge, "1 while the peer's link is there, 0 while it is away.",
+       "peer"},
       {"troupe_link_reconnects_total", counter, "Joins of a peer after its first.", "peer"},
       {"troupe_link_closed_total", counter, "Sessions that ended, by reason.", "reason"},
-      {"troupe_link_refused_total", counter, "Connections that were not let in, by reason.", "reason"},
+      {"troupe_link_refused_total", counter, "Connections that were not let in, by reason.",
+       "reason"},
       {"troupe_link_fenced_total", counter, "Peers that came back after their lease had ended."},
       // the run (from records)
       {"troupe_run_stage", gauge, "Index of the running stage."},

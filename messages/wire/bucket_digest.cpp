@@ -1,8 +1,9 @@
 #include "messages/wire/bucket_digest.hpp"
 
+#include <xxhash.h>
+
 #include <algorithm>
 #include <iterator>
-#include <xxhash.h>
 
 namespace troupe::wire {
 

@@ -98,7 +98,7 @@ kj::Promise<void> KjThread::drain(Loop& loop) {
 }
 
 void KjThread::report(kj::Maybe<kj::Exception> problem) {
-  KJ_IF_MAYBE(exception, problem) {
+  KJ_IF_MAYBE (exception, problem) {
     const auto text = kj::str("a task of the loop failed: ", exception->getDescription());
     if (log_) log_(kj::LogSeverity::ERROR, text.cStr());
   }
