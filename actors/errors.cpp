@@ -42,10 +42,12 @@ caf::error make_error(Errc code, const std::string& context) {
 }
 
 Errc code_of(const caf::error& error) {
-  return error.category() == kCategory ? static_cast<Errc>(error.code()) : Errc::none;
+  return error && error.category() == kCategory ? static_cast<Errc>(error.code()) : Errc::none;
 }
 
 std::string describe(const caf::error& error) {
+  if (!error)
+    return to_string(caf::exit_reason::normal);  // CAF's error of an actor that simply ended
   if (error.category() == kCategory) {
     std::string text = to_string(code_of(error));
     if (error.context().match_elements<std::string>() &&

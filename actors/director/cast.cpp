@@ -29,6 +29,7 @@ LedgerConfig ledger_config(const Config& config, std::size_t stage, PolicyVersio
   ledger.refill_zero_signal = config.replay_buffer.refill_zero_signal;
   ledger.refill_limit = static_cast<std::uint32_t>(config.replay_buffer.refill_limit);
   ledger.group_deadline_seconds = config.replay_buffer.group_deadline_seconds;
+  ledger.max_completion_tokens = static_cast<std::uint64_t>(config.generator.max_new_tokens);
   return ledger;
 }
 

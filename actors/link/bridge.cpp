@@ -22,7 +22,7 @@ Errc code_in(const std::string& text) {
 caf::error to_error(const kj::Exception& exception) {
   constexpr std::string_view kRemote = "remote exception: ";
   std::string text = exception.getDescription().cStr();
-  if (text.starts_with(kRemote)) text.erase(0, kRemote.size());
+  while (text.starts_with(kRemote)) text.erase(0, kRemote.size());  // one for each link on its way
   if (const Errc code = code_in(text); code != Errc::none) {
     const std::string name = to_string(code);
     return make_error(code,

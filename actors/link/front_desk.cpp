@@ -64,6 +64,7 @@ wire::Granted FrontDesk::admit(const wire::Visitor& visitor, const wire::PeerIde
   if (identity.role != "generator" && identity.role != "verifier")
     wire::refuse_join(wire::JoinRefusal::role_mismatch,
                       "the role " + identity.role + " has no place here");
+  const std::uint64_t vacated = vacate(name, hello.getLease());
   const Roster::Decision decision =
       roster_.join(name, identity.role, visitor.session, hello.getLease());
   if (decision.entry == Roster::Entry::name_taken)
@@ -92,11 +93,24 @@ wire::Granted FrontDesk::admit(const wire::Visitor& visitor, const wire::PeerIde
     plan_.telemetry->metrics().counter("troupe_link_reconnects_total", name).Increment();
   plan_.telemetry->metrics().gauge("troupe_link_peer_connected", name).Set(1);
   names_[visitor.session] = name;
-  if (decision.replaced) keeper_->close(*decision.replaced, name + " joined again");
+  if (const std::uint64_t old = decision.replaced.value_or(vacated))
+    keeper_->close(old, name + " joined again");
   plan_.telemetry->event("joined",
                          name + " (" + identity.role + ") from " + visitor.address +
                              (decision.entry == Roster::Entry::resumed ? ", resumed" : ""));
   return {decision.lease, post_for(identity.role, name, visitor.session)};
+}
+
+/// A verifier goes on with nothing after a lost link, even if the end of it was not noticed here: its stay ends, and what
+/// it held goes to others. Returns the session of that stay, if it is open.
+std::uint64_t FrontDesk::vacate(const std::string& name, std::uint64_t lease) {
+  const Seat* seat = find(name, lease);
+  if (seat == nullptr || seat->role != "verifier") return 0;
+  const std::uint64_t session = seat->session;
+  roster_.away(name, session);
+  roster_.give_up(name, lease);
+  give_up(name, lease, "it joined again");
+  return session;
 }
 
 capnp::Capability::Client FrontDesk::post_for(const std::string& role, const std::string& name,

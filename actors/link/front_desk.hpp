@@ -76,6 +76,7 @@ class FrontDesk final : private kj::TaskSet::ErrorHandler {
                       wire::Hello::Reader hello);
   capnp::Capability::Client post_for(const std::string& role, const std::string& name,
                                      std::uint64_t session);
+  std::uint64_t vacate(const std::string& name, std::uint64_t lease);
   void ended(const wire::Visitor& visitor, const wire::End& end);
   void give_up(const std::string& name, std::uint64_t lease, const std::string& why);
   kj::Promise<void> send_casting(Seat& seat);

@@ -152,9 +152,9 @@ void BroadcasterProxyState::came(const caf::expected<Weights>& weights) {
 }
 
 void BroadcasterProxyState::check() {
-  ask();
   // Not while a version is on its way: a large one takes its time, and its own deadline watches that it moves.
   if (!asking_) askers_.answer_impatient(self_->clock().now(), deadlines_.patience() * 2);
+  ask();
   self_->delayed_send(self_, deadlines_.check_interval(), check_atom::value);
 }
 

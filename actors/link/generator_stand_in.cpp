@@ -110,12 +110,17 @@ void GeneratorStandInState::pulled(const caf::expected<Rollouts>& rollouts,
   pulling_ = false;
   if (!rollouts) {
     acknowledged_.insert(acknowledged_.end(), sent.begin(), sent.end());  // to be told again
-    if (code_of(rollouts.error()) == Errc::link_lost) attached_ = false;  // until `attached`
-    if (code_of(rollouts.error()) == Errc::link_failed) return lost(describe(rollouts.error()));
-    return pull();
+    const Errc code = code_of(rollouts.error());
+    if (stopping_) return;  // the stage ends, and so does who would have answered
+    if (code == Errc::link_busy) return pull();
+    if (code == Errc::link_lost) attached_ = false;  // until `attached`
+    if (code != Errc::link_lost) lost(describe(rollouts.error()));
+    return;
   }
   for (const Rollout& rollout : *rollouts) {
     const auto reader = rollout.read();
+    acknowledged_.push_back(
+        delivery_id(reader));  // at once: what is not acknowledged is sent again
     if (!granted_.has(reader.getTicket(), reader.getAttempt()))
       refuse("not_granted");
     else if (!lending_.holds(delivery_id(reader)))  // it came before: its acknowledgement was lost
@@ -133,7 +138,6 @@ void GeneratorStandInState::pulled(const caf::expected<Rollouts>& rollouts,
 
 caf::result<Rollouts> GeneratorStandInState::take(std::uint32_t count,
                                                   const RolloutIds& acknowledged) {
-  acknowledged_.insert(acknowledged_.end(), acknowledged.begin(), acknowledged.end());
   auto promise = lending_.take(self_, count, acknowledged);
   pull();
   end_when_empty();

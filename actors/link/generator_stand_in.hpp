@@ -60,7 +60,7 @@ class GeneratorStandInState {
   ReplayBuffer buffer_;
   Lending lending_;
   Granted granted_;
-  RolloutIds acknowledged_;  // to tell the process
+  RolloutIds acknowledged_;  // arrived here: to tell the process with the next pull
   bool attached_ = false, pulling_ = false, stopping_ = false;
   bool emptied_ = false;    // the process has left, and holds nothing any more
   std::uint64_t held_ = 0;  // by a process that leaves, and not here yet

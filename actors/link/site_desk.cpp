@@ -105,8 +105,8 @@ wire::Greeting greeting(const SitePlan& plan) {
 
 SiteDesk::SiteDesk(wire::Loop& loop, const SitePlan& plan, Post post, Finish finish)
     : plan_(plan), timer_(loop.timer), post_(std::move(post)), finish_(std::move(finish)) {
-  porter_ = plan_.system->spawn([this](caf::event_based_actor* self) -> caf::behavior {
-    self->set_down_handler([post = post_](const caf::down_msg& down) {
+  porter_ = plan_.system->spawn([post = post_](caf::event_based_actor* self) -> caf::behavior {
+    self->set_down_handler([post](const caf::down_msg& down) {
       post([why = describe(down.reason), who = down.source](SiteDesk& desk) {
         const bool ours = (desk.generator_ && desk.generator_.address() == who) ||
                           (desk.verifier_ && desk.verifier_.address() == who);
@@ -251,13 +251,15 @@ kj::Promise<Rollouts> SiteDesk::take(std::uint32_t count, const RolloutIds& ackn
 kj::Promise<SiteTotals> SiteDesk::end_generator() {
   if (!generator_) return SiteTotals{};
   const caf::actor generator = generator_, buffer = buffer_;
+  const std::uint64_t cast = sheet_->cast;
   return ask<GeneratorTotals>(porter_, caf::actor_cast<Generator>(generator),
                               plan_.deadlines.request, stop_atom::value)
-      .then([this, buffer](GeneratorTotals totals) {
+      .then([this, buffer, cast](GeneratorTotals totals) {
         return ask<bool>(porter_, buffer, plan_.deadlines.request, flush_atom::value)
-            .then([this, totals](bool) {
+            .then([this, totals, cast](bool) {
               SiteTotals all{totals, plan_.telemetry->activity(plan_.name).totals_since_mark()};
-              stop_casting("the stage is over");
+              if (sheet_ && sheet_->cast == cast)
+                stop_casting("the stage is over");  // not what came after it
               return all;
             });
       });
@@ -348,7 +350,8 @@ kj::Promise<Weights> SiteDesk::next_weights(std::uint64_t at_least) {
     auto moving = std::make_shared<Movement>(timer_, plan_.limits.call_seconds, inbox);
     return request.send()
         .then([inbox](auto&&) { return inbox->weights(); })  // empty: none yet
-        .exclusiveJoin(moving->stopped());
+        .exclusiveJoin(moving->stopped())
+        .attach(kj::mv(moving));
   }
   return KJ_EXCEPTION(DISCONNECTED, "the link is away");
 }

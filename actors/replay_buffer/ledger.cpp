@@ -16,6 +16,11 @@ PolicyVersion oldest_version(const Rollout& rollout) {
   return rollout.read().getVersions()[0].getVersion();  // versions ascend
 }
 
+PolicyVersion newest_version(const Rollout& rollout) {
+  const auto versions = rollout.read().getVersions();
+  return versions[versions.size() - 1].getVersion();
+}
+
 bool group_has_signal(const std::vector<float>& rewards) {
   return gpu::has_signal(rewards);
 }
@@ -131,7 +136,9 @@ Ticket Ledger::issue(std::uint64_t id, Group& group, const std::string& holder, 
   });
 }
 
+/// Counts the attempt, with at most as many tokens as a completion can have.
 void Ledger::count_generated(Attempt& attempt, std::uint64_t tokens) {
+  tokens = std::min(tokens, config_.max_completion_tokens);
   if (!attempt.tokens_known) {
     attempt.tokens_known = true;
     attempt.tokens = tokens;
@@ -156,12 +163,15 @@ void Ledger::notice(const RolloutNotice& notice) {
     if (attempt.number != notice.attempt) continue;
     if (attempt.state == AttemptState::dropped && !attempt.tokens_known) {
       count_generated(attempt, notice.tokens);  // lost before its length was known
-      dropped_tokens_["late"] += notice.tokens;
-      ++dropped_lengths_["late"][length_bucket(notice.tokens)];
+      dropped_tokens_["late"] += attempt.tokens;
+      ++dropped_lengths_["late"][length_bucket(attempt.tokens)];
     } else if (attempt.state == AttemptState::open) {
       count_generated(attempt, notice.tokens);
       attempt.state = AttemptState::in_flight;
-      if (notice.abandoned) give_up(place, "abandoned");
+      if (notice.tokens > config_.max_completion_tokens)
+        give_up(place, "too_long");
+      else if (notice.abandoned)
+        give_up(place, "abandoned");
     }
   }
   if (found->second.state == GroupState::open) close_group(found->first, found->second);
@@ -177,7 +187,9 @@ void Ledger::append(GradedRollout graded) {
   }
   Group& group = found->second;
   notice({rollout.getTicket(), rollout.getIndex(), rollout.getAttempt(),
-          completion_tokens(graded.rollout)});  // counts it, should the notice still be on its way
+          std::min(
+              completion_tokens(graded.rollout),
+              config_.max_completion_tokens)});  // counts it, should the notice still be on its way
   if (!groups_.contains(rollout.getTicket())) return;
   Place& place = group.places[rollout.getIndex()];
   const auto attempt =
@@ -188,7 +200,9 @@ void Ledger::append(GradedRollout graded) {
     ++duplicates_;
     return;
   }
-  if (graded.verdict.read().getOutcome() == wire::Verdict::Outcome::UNVERIFIABLE) {
+  if (const char* reason = unfit(graded.rollout)) {
+    give_up(place, reason);
+  } else if (graded.verdict.read().getOutcome() == wire::Verdict::Outcome::UNVERIFIABLE) {
     give_up(place, "unverifiable");
   } else {
     attempt->state = AttemptState::buffered;
@@ -197,6 +211,13 @@ void Ledger::append(GradedRollout graded) {
   }
   if (group.state == GroupState::open) close_group(found->first, group);
   forget_resolved();
+}
+
+/// Why this rollout cannot be trained on; null: it can. One version may be on its way to be published.
+const char* Ledger::unfit(const Rollout& rollout) const {
+  if (completion_tokens(rollout) > config_.max_completion_tokens) return "too_long";
+  if (newest_version(rollout) > published_ + 1) return "version_unknown";
+  return nullptr;
 }
 
 /// The rollout will not come: whatever was under way for it is dropped.
@@ -277,15 +298,26 @@ void Ledger::expire(double now) {
 
 /// Waiting groups that hold a token too old for `version` will never be trained.
 void Ledger::expire_stale(PolicyVersion version) {
+  drop_waiting("stale", [&](const Rollout& rollout) {
+    return oldest_version(rollout) + config_.staleness_bound < version;
+  });
+}
+
+/// Nor will those with a token of a version that does not exist yet.
+void Ledger::drop_unpublished(PolicyVersion version) {
+  drop_waiting("version_unknown",
+               [&](const Rollout& rollout) { return newest_version(rollout) > version; });
+}
+
+void Ledger::drop_waiting(const std::string& reason,
+                          const std::function<bool(const Rollout&)>& unfit) {
   for (auto& [id, group] : groups_) {
     if (group.state != GroupState::waiting) continue;
-    const bool stale =
-        std::any_of(group.places.begin(), group.places.end(), [&](const Place& place) {
-          return place.filled &&
-                 oldest_version(place.graded.rollout) + config_.staleness_bound < version;
-        });
-    if (!stale) continue;
-    drop_filled(group, "stale");
+    const bool drop = std::any_of(
+        group.places.begin(), group.places.end(),
+        [&](const Place& place) { return place.filled && unfit(place.graded.rollout); });
+    if (!drop) continue;
+    drop_filled(group, reason);
     group.state = GroupState::gone;
   }
   forget_resolved();
@@ -305,6 +337,7 @@ std::optional<Batch> Ledger::take(PolicyVersion version) {
   published_ = std::max(published_, version);
   next_version_ = version;
   expire_stale(version);
+  drop_unpublished(version);
   const auto members = ready_groups();
   if (members.size() < config_.batch) return std::nullopt;
   return lease(members, version);

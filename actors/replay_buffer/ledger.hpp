@@ -29,6 +29,8 @@ struct LedgerConfig {
   std::uint32_t refill_limit = 10;
   double group_deadline_seconds = 300;
   std::uint32_t attempt_limit = 4;  // issues of one ticket
+  /// No completion is longer: whatever claims to be is dropped, and counted with this length.
+  std::uint64_t max_completion_tokens = 1u << 20;
 };
 
 /// A prompt as the ledger hands it out.
@@ -54,6 +56,7 @@ using RolloutNotices = std::vector<RolloutNotice>;
 ///   2. A token in a batch of version v has v - version(token) <= staleness_bound.
 ///   3. A ticket's min_version is the version its batch is due at, less the bound: tokens sampled
 ///      with it or newer hold 2.
+///   4. Nothing in a batch claims a version newer than the batch's: nobody had published it.
 class Ledger {
  public:
   explicit Ledger(LedgerConfig config);
@@ -116,11 +119,14 @@ class Ledger {
   bool batch_waits() const;  // whole, for the learner
   Ticket issue(std::uint64_t id, Group& group, const std::string& holder, double now);
   void count_generated(Attempt& attempt, std::uint64_t tokens);
+  const char* unfit(const Rollout& rollout) const;
   void drop(Attempt& attempt, const std::string& reason);
   void drop_filled(Group& group, const std::string& reason);
   void give_up(Place& place, const std::string& reason);
   void close_group(std::uint64_t id, Group& group);
   void expire_stale(PolicyVersion version);
+  void drop_unpublished(PolicyVersion version);
+  void drop_waiting(const std::string& reason, const std::function<bool(const Rollout&)>& unfit);
   std::vector<Groups::iterator> ready_groups();
   Batch lease(const std::vector<Groups::iterator>& members, PolicyVersion version);
   void settle(std::uint64_t batch, const std::function<void(Attempt&)>& each);

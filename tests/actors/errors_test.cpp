@@ -21,4 +21,10 @@ TEST_CASE("an error of CAF is none of ours and still has a name") {
   CHECK(describe(error) == "request_timeout");
 }
 
+TEST_CASE("no error is described as a normal end and has no code") {
+  CHECK(describe(caf::error{}) == "normal");
+  CHECK(describe(caf::make_error(caf::exit_reason::normal)) == "normal");
+  CHECK(code_of(caf::error{}) == Errc::none);
+}
+
 }  // namespace troupe

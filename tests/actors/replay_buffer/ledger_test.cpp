@@ -391,4 +391,60 @@ TEST_CASE("nonsense from outside is counted and changes nothing") {
   check_balance(ledger);
 }
 
+TEST_CASE("a rollout of a version that nobody published is dropped and never trained") {
+  Ledger ledger(small(2));
+  const auto tickets = grant_all(ledger);
+  ledger.append(graded({.ticket = 0, .index = 0, .versions = {{0, 2}, {~0ull, 1}}}, 1.0f));
+  ledger.append(graded({.ticket = 0, .index = 1, .versions = {{2, 3}}}, 0.0f));
+  CHECK(ledger.record().dropped_rollouts.at("version_unknown") == 2);
+  CHECK(ledger.record().dropped_tokens.at("version_unknown") == 6);
+  CHECK(ledger.record().buffered_rollouts == 0);
+  check_balance(ledger);
+  deliver(ledger, tickets[1], 1);  // may be on its way to be published
+  CHECK(ledger.record().buffered_rollouts == 2);
+}
+
+TEST_CASE("a rollout newer than the batch it would be in is not trained") {
+  Ledger ledger(small(2));
+  const auto tickets = grant_all(ledger);
+  deliver(ledger, tickets[0], 1);
+  for (std::size_t i = 1; i < tickets.size(); ++i) deliver(ledger, tickets[i], 0);
+  const auto batch = ledger.take(0);  // version 1 was not published after all
+  REQUIRE(batch);
+  for (const BatchGroup& group : batch->groups) CHECK(group.ticket != 0);
+  CHECK(batch->lag_histogram == std::vector<std::uint64_t>{12});
+  CHECK(ledger.record().dropped_rollouts.at("version_unknown") == 2);
+  check_balance(ledger);
+}
+
+TEST_CASE("a completion longer than any can be is dropped and counted with the longest length") {
+  LedgerConfig config = small(0);
+  config.max_completion_tokens = 2;
+  config.group_size = 4;
+  Ledger ledger(config);
+  grant_all(ledger);
+  ledger.notice({0, 0, 0, ~0ull});
+  ledger.notice({0, 1, 0, ~0ull, true});
+  ledger.append(graded({.ticket = 0, .index = 2}, 1.0f));  // 3 tokens
+  ledger.notice({0, 3, 0, 1});
+  ledger.append(graded({.ticket = 0, .index = 3}, 1.0f));  // says 1 and has 3
+  CHECK(ledger.record().dropped_rollouts.at("too_long") == 4);
+  CHECK(ledger.record().dropped_tokens.at("too_long") == 7);
+  CHECK(ledger.record().generated_tokens == 7);
+  CHECK(ledger.record().duplicate_rollouts == 0);
+  CHECK(ledger.record().buffered_rollouts == 0);
+  check_balance(ledger);
+}
+
+TEST_CASE("a late word on a lost rollout claims no more tokens than a completion can have") {
+  LedgerConfig config = small(0);
+  config.max_completion_tokens = 2;
+  Ledger ledger(config);
+  grant_all(ledger, "first");
+  ledger.lose("first");
+  ledger.notice({0, 0, 0, ~0ull});
+  CHECK(ledger.record().dropped_tokens.at("late") == 2);
+  check_balance(ledger);
+}
+
 }  // namespace troupe
