@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <caf/exit_reason.hpp>
 #include <caf/sec.hpp>
 
 TEST_SUITE_BEGIN("actors");
