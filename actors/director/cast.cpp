@@ -105,6 +105,7 @@ void Cast::enlist(const Enlistment& enlistment) {
     plan.sheet = sheet;
     plan.seat = enlistment.generator;
     plan.rollouts_at_once = rollouts_per_message(*plan_.config, *plan_.materials);
+    plan.tickets_at_once = tickets_per_message(*plan_.config, *plan_.materials);
     plan.outbox_limit = static_cast<std::size_t>(plan_.config->replay_buffer.batch) *
                         static_cast<std::size_t>(plan_.config->replay_buffer.group_size) * 2;
     plan.deadlines = deadlines();

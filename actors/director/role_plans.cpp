@@ -69,6 +69,16 @@ std::uint32_t rollouts_per_message(const Config& config, const Materials& materi
   return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(fit, 1, kMost));
 }
 
+std::uint32_t tickets_per_message(const Config& config, const Materials& materials) {
+  constexpr std::uint64_t kMost = 4096, kFields = 256;
+  const std::uint64_t bytes =
+      kFields +
+      sizeof(std::int32_t) *
+          (materials.longest_prompt + static_cast<std::uint64_t>(config.replay_buffer.group_size));
+  return static_cast<std::uint32_t>(
+      std::clamp<std::uint64_t>(config.network.limits.frame_bytes / bytes, 1, kMost));
+}
+
 void require_fitting_rollouts(const Config& config, const Materials& materials) {
   const std::uint64_t bytes = largest_rollout_bytes(config, materials);
   if (bytes <= config.network.limits.frame_bytes) return;

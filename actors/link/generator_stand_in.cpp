@@ -31,7 +31,6 @@ void GeneratorStandInState::refuse(const char* what) {
 
 /// One grant is under way at a time. Its asker may come again with the same sequence, after a lost link.
 caf::result<Tickets> GeneratorStandInState::grant(std::uint64_t sequence, std::uint32_t count) {
-  constexpr std::uint32_t kMost = 4096;  // a peer chose the count
   if (stopping_) return make_error(Errc::stage_over);
   if (sequence == sequence_ && answered_) return *answered_;
   if (sequence < sequence_) return make_error(Errc::link_failed, "a grant out of order");
@@ -42,7 +41,7 @@ caf::result<Tickets> GeneratorStandInState::grant(std::uint64_t sequence, std::u
   if (std::exchange(granting_, true)) return promise;
   self_
       ->request(buffer_, plan_.deadlines.request, grant_atom::value, holder(),
-                std::min(count, kMost))
+                std::min(count, plan_.tickets_at_once))
       .then(
           [this](const Tickets& tickets) {
             granting_ = false;
