@@ -20,10 +20,10 @@ struct GeneratorStandInPlan {
   CallSheet sheet;
   std::shared_ptr<GeneratorSeat> seat;
   std::uint32_t rollouts_at_once = 64;   // per message from the process
-  std::uint32_t tickets_at_once = 4096;  // per message to it: a peer chooses how many it asks for
   std::size_t outbox_limit = 1024;       // rollouts held here; beyond it none are taken
   Deadlines deadlines;
   Telemetry* telemetry = nullptr;
+  std::uint32_t tickets_at_once = 4096;  // per message to it: a peer chooses how many it asks for
 };
 
 /// Its messages are those of Generator (interfaces.hpp), and from the link:
