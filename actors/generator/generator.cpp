@@ -210,6 +210,8 @@ GeneratorTotals GeneratorState::stop() {
     self_->send(buffer_, notice_atom::value, std::move(notices));
   }
   activity_->enter("stopped", false);
+  lending_.answer_impatient(self_->clock().now(),
+                            {});  // nothing will come; whoever asks again waits
   return {batch_->sampled_tokens(), batch_->prompt_tokens(), rollouts_, lending_.ready()};
 }
 

@@ -155,14 +155,13 @@ void FrontDesk::report(const std::string& name, std::uint64_t session, const Sit
     plan_.telemetry->activity(name).report({report.busy_seconds, report.idle_seconds});
 }
 
-kj::Promise<void> FrontDesk::leave(const std::string& name, std::uint64_t session,
-                                   std::uint64_t held) {
+kj::Promise<void> FrontDesk::leave(const std::string& name, std::uint64_t session) {
   const auto found = seats_.find(name);
   if (found == seats_.end() || found->second->session != session || !found->second->casting)
     return kj::READY_NOW;
   const caf::actor stand_in = found->second->casting->stand_in;
-  return in_time(ask<bool>(stand_in, stand_in, plan_.deadlines.request, leave_atom::value, held)
-                     .ignoreResult());
+  return in_time(
+      ask<bool>(stand_in, stand_in, plan_.deadlines.request, leave_atom::value).ignoreResult());
 }
 
 void FrontDesk::announce_all() {

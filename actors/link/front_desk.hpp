@@ -56,7 +56,7 @@ class FrontDesk final : private kj::TaskSet::ErrorHandler {
               kj::Maybe<wire::GeneratorSite::Client> generator,
               kj::Maybe<wire::VerifierSite::Client> verifier);
   void report(const std::string& name, std::uint64_t session, const SiteReport& report);
-  kj::Promise<void> leave(const std::string& name, std::uint64_t session, std::uint64_t held);
+  kj::Promise<void> leave(const std::string& name, std::uint64_t session);
 
   // What stand-ins ask for.
   kj::Promise<void> cast(Seat& seat, Seat::Casting casting);

@@ -73,10 +73,7 @@ void GeneratorStandInState::attached() {
   pull();
 }
 
-caf::result<bool> GeneratorStandInState::leave(std::uint64_t held) {
-  held_ = held;
-  emptied_ = held == 0;
-  if (emptied_) return true;
+caf::result<bool> GeneratorStandInState::leave() {
   auto promise = self_->make_response_promise<bool>();
   leaver_ = promise;
   pull();
@@ -127,8 +124,7 @@ void GeneratorStandInState::pulled(const caf::expected<Rollouts>& rollouts,
   }
   if (!rollouts->empty()) plan_.telemetry->progress(plan_.name);
   lending_.serve();
-  held_ -= std::min<std::uint64_t>(held_, rollouts->size());
-  if (leaver_ && held_ == 0) {
+  if (leaver_ && rollouts->empty()) {
     emptied_ = true;
     std::exchange(leaver_, std::nullopt)->deliver(true);
   }
@@ -185,7 +181,7 @@ caf::behavior generator_stand_in(GeneratorStandInState::Self self, GeneratorStan
         return state.take(count, acknowledged);
       },
       [&state](attached_atom) { state.attached(); },
-      [&state](leave_atom, std::uint64_t held) { return state.leave(held); },
+      [&state](leave_atom) { return state.leave(); },
       [&state](lost_atom, const std::string& reason) { state.lost(reason); },
       [&state](stop_atom) { return state.stop(); },
       [&state](check_atom) { state.check(); },

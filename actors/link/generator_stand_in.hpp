@@ -19,8 +19,8 @@ struct GeneratorStandInPlan {
   std::string name;
   CallSheet sheet;
   std::shared_ptr<GeneratorSeat> seat;
-  std::uint32_t rollouts_at_once = 64;   // per message from the process
-  std::size_t outbox_limit = 1024;       // rollouts held here; beyond it none are taken
+  std::uint32_t rollouts_at_once = 64;  // per message from the process
+  std::size_t outbox_limit = 1024;      // rollouts held here; beyond it none are taken
   Deadlines deadlines;
   Telemetry* telemetry = nullptr;
   std::uint32_t tickets_at_once = 4096;  // per message to it: a peer chooses how many it asks for
@@ -30,7 +30,7 @@ struct GeneratorStandInPlan {
 ///   grant    sequence, count -> Tickets   the same sequence again gives the same tickets
 ///   notice   RolloutNotices -> true       forwarded; those of tickets that others hold are dropped and counted
 ///   attached                              the link is there (again)
-///   leave    held -> true                 the process samples no more; true once what it still held is here
+///   leave -> true                         the process samples no more; true once all it had finished is here
 ///   lost     reason                       the seat is given up: the actor ends, its tickets are issued again. After
 ///                                         `leave` it stays until verifiers have brought home what it holds
 class GeneratorStandInState {
@@ -42,7 +42,7 @@ class GeneratorStandInState {
   caf::result<Tickets> grant(std::uint64_t sequence, std::uint32_t count);
   caf::result<bool> notice(const RolloutNotices& notices);
   void attached();
-  caf::result<bool> leave(std::uint64_t held);
+  caf::result<bool> leave();
   void lost(const std::string& reason);
   caf::result<Rollouts> take(std::uint32_t count, const RolloutIds& acknowledged);
   caf::result<GeneratorTotals> stop();
@@ -63,8 +63,7 @@ class GeneratorStandInState {
   Granted granted_;
   RolloutIds acknowledged_;  // arrived here: to tell the process with the next pull
   bool attached_ = false, pulling_ = false, stopping_ = false;
-  bool emptied_ = false;    // the process has left, and holds nothing any more
-  std::uint64_t held_ = 0;  // by a process that leaves, and not here yet
+  bool emptied_ = false;  // the process has left, and holds nothing any more
   std::optional<caf::typed_response_promise<bool>> leaver_;
   // The newest grant: its answer is kept, since it may have been lost with the link.
   std::uint64_t sequence_ = 0;

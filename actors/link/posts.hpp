@@ -17,9 +17,7 @@ class GeneratorPostDesk final : public wire::GeneratorPost::Server {
     desk_.report(name_, session_, read_report(context.getParams().getFacts()));
     return kj::READY_NOW;
   }
-  kj::Promise<void> leave(LeaveContext context) override {
-    return desk_.leave(name_, session_, context.getParams().getHeld());
-  }
+  kj::Promise<void> leave(LeaveContext) override { return desk_.leave(name_, session_); }
 
  private:
   FrontDesk& desk_;

@@ -244,8 +244,19 @@ void SiteDesk::stop_casting(const char* why) {
 
 kj::Promise<Rollouts> SiteDesk::take(std::uint32_t count, const RolloutIds& acknowledged) {
   KJ_REQUIRE(generator_ != nullptr, "nothing is cast here");
-  return ask<Rollouts>(porter_, caf::actor_cast<Generator>(generator_), plan_.deadlines.request,
-                       take_atom::value, std::min(count, plan_.rollouts_at_once), acknowledged);
+  const auto generator = caf::actor_cast<Generator>(generator_);
+  const std::uint32_t most = std::min(count, plan_.rollouts_at_once);
+  const auto taken = [this, generator, most, acknowledged] {
+    return ask<Rollouts>(porter_, generator, plan_.deadlines.request, take_atom::value, most,
+                         acknowledged);
+  };
+  if (!leaving_) return taken();
+  // What waits for rollouts that will not come would hold up the leave.
+  return ask<GeneratorTotals>(porter_, generator, plan_.deadlines.request, stop_atom::value)
+      .then([taken](GeneratorTotals totals) -> kj::Promise<Rollouts> {
+        if (totals.held == 0) return Rollouts{};
+        return taken();
+      });
 }
 
 kj::Promise<SiteTotals> SiteDesk::end_generator() {
@@ -301,17 +312,14 @@ void SiteDesk::leave(double seconds) {
   const auto gone = [this] { finish(SiteEnd::Kind::left, "asked to leave"); };
   if (!generator_ || away_) return gone();
   auto post = KJ_ASSERT_NONNULL(remote_)->role().castAs<wire::GeneratorPost>();
+  leaving_ = true;
   auto stopped =
       ask<GeneratorTotals>(porter_, caf::actor_cast<Generator>(generator_), plan_.deadlines.request,
                            stop_atom::value)
-          .then([this, post](GeneratorTotals totals) mutable {
-            return ask<bool>(porter_, buffer_, plan_.deadlines.request, flush_atom::value)
-                .then([post, totals](bool) mutable {
-                  auto request = post.leaveRequest();
-                  request.setHeld(totals.held);
-                  return request.send().ignoreResult();
-                });
-          });
+          .then([this](GeneratorTotals) {
+            return ask<bool>(porter_, buffer_, plan_.deadlines.request, flush_atom::value);
+          })
+          .then([post](bool) mutable { return post.leaveRequest().send().ignoreResult(); });
   keep(timer_.timeoutAfter(wire::duration(seconds), kj::mv(stopped))
            .then([gone] { gone(); },
                  [gone, this](kj::Exception&& exception) {

@@ -65,7 +65,7 @@ class SiteDesk final : private kj::TaskSet::ErrorHandler {
   caf::actor porter_;              // asks local actors on the loop's behalf
   kj::Own<wire::TlsContext> tls_;  // null: plain
   std::uint64_t absences_ = 0;     // counts the times the link was lost; even the first is one
-  bool away_ = true, ended_ = false;
+  bool away_ = true, ended_ = false, leaving_ = false;
 
   std::optional<CallSheet> sheet_;  // what the process is cast for
   caf::actor generator_, verifier_, buffer_, broadcaster_;

@@ -41,9 +41,9 @@ interface GeneratorPost {
   enlist @0 (site :GeneratorSite) -> ();
   # Offers to generate. Once per join.
   report @1 (facts :SiteFacts) -> ();
-  leave @2 (held :UInt64) -> ();
-  # The process has given up what was unfinished, and goes once this answers: the finished rollouts that it still held,
-  # so many, have been taken.
+  leave @2 () -> ();
+  # The process has given up what was unfinished, answers `take` with nothing once it holds nothing, and goes once this
+  # answers.
 }
 
 interface GeneratorSite {

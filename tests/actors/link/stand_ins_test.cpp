@@ -367,12 +367,13 @@ TEST_CASE_FIXTURE(StandInFixture, "who leaves is done once all is taken and grad
   begin();
   const Tickets tickets = *grant(1);
   Borrower verifier = borrower();
-  const auto leaving = ask_later<bool>(stand_in, leave_atom::value, std::uint64_t{6});
+  const auto leaving = ask_later<bool>(stand_in, leave_atom::value);
   settle();
   hand_over(rollouts_of(tickets[0]));
   hand_over(rollouts_of(tickets[1]));
-  CHECK_FALSE(leaving->answered());  // the process holds two more
   hand_over(rollouts_of(tickets[2]));
+  CHECK_FALSE(leaving->answered());  // there may be more, however much is held here
+  hand_over(Rollouts{});
   CHECK(leaving->answered());
   CHECK(seat->takes.empty());
   caf::anon_send(stand_in, lost_atom::value, std::string("gone"));
@@ -386,17 +387,10 @@ TEST_CASE_FIXTURE(StandInFixture, "who leaves is done once all is taken and grad
   CHECK(**end == caf::exit_reason::normal);
 }
 
-TEST_CASE_FIXTURE(StandInFixture, "who holds nothing may leave at once") {
-  begin();
-  const auto leaving = ask_later<bool>(stand_in, leave_atom::value, std::uint64_t{0});
-  settle();
-  CHECK(leaving->answered());
-}
-
 TEST_CASE_FIXTURE(StandInFixture, "who is lost before all was taken has not left") {
   begin();
   const Tickets tickets = *grant(1);
-  const auto leaving = ask_later<bool>(stand_in, leave_atom::value, std::uint64_t{6});
+  const auto leaving = ask_later<bool>(stand_in, leave_atom::value);
   settle();
   hand_over(rollouts_of(tickets[0]));
   hand_over(make_error(Errc::link_lost));
