@@ -60,7 +60,7 @@ int serve_director(const ServeOptions& options, const Roles& roles) {
   training.quiet = options.quiet;
   training.trace = options.trace;
   training.serve = DirectorProcess{options.name.empty() ? "director" : options.name, roles.contains("generator"),
-                                   roles.contains("verifier"), options.ready_file};
+                                   roles.contains("verifier"), options.ready_file, options.run_directory};
   return train(training);
 }
 

@@ -100,7 +100,8 @@ int train(const TrainOptions& options) {
   gpu::set_compute_threads(1);
   const Backends backends = torch_backends(config.run.device);
   const Materials materials = gather(config);
-  const fs::path directory = new_run_directory(config.run);
+  const bool placed = options.serve && !options.serve->run_directory.empty();
+  const fs::path directory = placed ? options.serve->run_directory : new_run_directory(config.run);
   TelemetryOptions seen = telemetry_options(config, directory, materials.decoder);
   seen.terminal_status = !options.plain && isatty(STDERR_FILENO) == 1 && isatty(STDOUT_FILENO) == 1;
   seen.trace = options.trace;
