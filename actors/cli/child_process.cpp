@@ -15,7 +15,8 @@ namespace {
 constexpr int kCannotRun = 127;
 
 /// In the child: only what is safe between fork and exec.
-[[noreturn]] void become(char* const* arguments, pid_t parent, int input, int output) {
+[[noreturn]] void become(const char* binary, char* const* arguments, pid_t parent, int input,
+                         int output) {
   setpgid(0, 0);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(kCannotRun);  // it ended before the kernel was told
@@ -27,7 +28,7 @@ constexpr int kCannotRun = 127;
     dup2(output, STDOUT_FILENO);
     dup2(output, STDERR_FILENO);
   }
-  execv("/proc/self/exe", arguments);
+  execv(binary, arguments);
   _exit(kCannotRun);
 }
 
@@ -45,7 +46,8 @@ std::string ChildEnd::text() const {
   return "signal " + std::to_string(signal) + " (" + strsignal(signal) + ")";
 }
 
-ChildProcess::ChildProcess(const std::vector<std::string>& arguments, const std::filesystem::path& log) {
+ChildProcess::ChildProcess(const std::vector<std::string>& arguments,
+                           const std::filesystem::path& log) {
   std::vector<std::string> words = arguments;
   words.insert(words.begin(), "troupe");
   std::vector<char*> pointers;
@@ -53,9 +55,11 @@ ChildProcess::ChildProcess(const std::vector<std::string>& arguments, const std:
   pointers.push_back(nullptr);
   const int input = opened("/dev/null", O_RDONLY);
   const int output = log.empty() ? -1 : opened(log.c_str(), O_WRONLY | O_CREAT | O_APPEND);
+  const std::string binary =
+      std::filesystem::read_symlink("/proc/self/exe").string();  // its name is what ps shows
   const pid_t parent = getpid();
   id_ = fork();
-  if (id_ == 0) become(pointers.data(), parent, input, output);
+  if (id_ == 0) become(binary.c_str(), pointers.data(), parent, input, output);
   const int error = errno;
   close(input);
   if (output >= 0) close(output);

@@ -42,7 +42,8 @@ void set_patience(int descriptor, time_t seconds) {
 std::string read_line(int descriptor) {
   constexpr std::size_t kLongest = 65536;
   std::string line;
-  for (char c = 0; line.size() < kLongest && recv(descriptor, &c, 1, 0) == 1 && c != '\n';) line += c;
+  for (char c = 0; line.size() < kLongest && recv(descriptor, &c, 1, 0) == 1 && c != '\n';)
+    line += c;
   return line;
 }
 
@@ -54,9 +55,11 @@ void write_line(int descriptor, const nlohmann::json& value) {
 }  // namespace
 
 ControlSocket::ControlSocket(const std::filesystem::path& directory)
-    : file_(directory / kName), descriptor_(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {
+    : file_(directory / kName),
+      descriptor_(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {
   const mode_t before = umask(0177);
-  const int bound = with_address(directory, [this](const sockaddr* a, socklen_t n) { return bind(descriptor_, a, n); });
+  const int bound = with_address(
+      directory, [this](const sockaddr* a, socklen_t n) { return bind(descriptor_, a, n); });
   umask(before);
   constexpr int kWaiting = 8;
   if (bound == 0 && listen(descriptor_, kWaiting) == 0) return;
@@ -79,11 +82,13 @@ void ControlSocket::serve(const std::function<nlohmann::json(const nlohmann::jso
   close(peer);
 }
 
-nlohmann::json ask_control_socket(const std::filesystem::path& directory, const nlohmann::json& question) {
+nlohmann::json ask_control_socket(const std::filesystem::path& directory,
+                                  const nlohmann::json& question) {
   const int peer = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   constexpr time_t kPatienceSeconds = 10;
   set_patience(peer, kPatienceSeconds);
-  const int connected = with_address(directory, [peer](const sockaddr* a, socklen_t n) { return connect(peer, a, n); });
+  const int connected = with_address(
+      directory, [peer](const sockaddr* a, socklen_t n) { return connect(peer, a, n); });
   const int error = errno;
   nlohmann::json answer;
   if (connected == 0) {
@@ -92,9 +97,10 @@ nlohmann::json ask_control_socket(const std::filesystem::path& directory, const 
   }
   close(peer);
   if (connected != 0)
-    throw std::runtime_error(directory.string() + ": no troupe up runs there (" + std::strerror(error) +
-                             "); give the run directory that it printed");
-  if (!answer.is_object()) throw std::runtime_error(directory.string() + ": troupe up does not answer");
+    throw std::runtime_error(directory.string() + ": no troupe up runs there (" +
+                             std::strerror(error) + "); give the run directory that it printed");
+  if (!answer.is_object())
+    throw std::runtime_error(directory.string() + ": troupe up does not answer");
   return answer;
 }
 

@@ -25,6 +25,7 @@ class ControlSocket {
 };
 
 /// Errors: throws std::runtime_error naming the directory and a remedy.
-nlohmann::json ask_control_socket(const std::filesystem::path& directory, const nlohmann::json& question);
+nlohmann::json ask_control_socket(const std::filesystem::path& directory,
+                                  const nlohmann::json& question);
 
 }  // namespace troupe

@@ -95,8 +95,9 @@ int blocked_signals() {
 
 /// Who computes at the same time, the director's learner and each generator, gets an equal share.
 std::int32_t threads_each(const Config& config) {
-  const std::int32_t all =
-      config.run.threads > 0 ? config.run.threads : static_cast<std::int32_t>(std::thread::hardware_concurrency());
+  const std::int32_t all = config.run.threads > 0
+                               ? config.run.threads
+                               : static_cast<std::int32_t>(std::thread::hardware_concurrency());
   return std::max(1, all / (config.generator.count + 1));
 }
 
@@ -114,7 +115,8 @@ Company::Company(const UpOptions& options, const Config& config, fs::path direct
   control_ = std::make_unique<ControlSocket>(directory_);
   std::vector<std::string> words = common("director", "director");
   words.insert(words.end(), {"--run-directory", directory_.string(), "--ready-file",
-                             (directory_ / "processes" / "director.json").string(), "--set", "network.listen=127.0.0.1:0"});
+                             (directory_ / "processes" / "director.json").string(), "--set",
+                             "network.listen=127.0.0.1:0"});
   if (options.plain) words.push_back("--plain");
   if (options.quiet) words.push_back("--quiet");
   if (options.trace) words.push_back("--trace");
@@ -122,8 +124,10 @@ Company::Company(const UpOptions& options, const Config& config, fs::path direct
 }
 
 std::vector<std::string> Company::common(const std::string& role, const std::string& name) const {
-  std::vector<std::string> words = {"serve", options_.config, "--role", role, "--name", name, "--pki",
-                                    (directory_ / "pki").string()};
+  std::vector<std::string> words = {"serve",  options_.config,
+                                    "--role", role,
+                                    "--name", name,
+                                    "--pki",  (directory_ / "pki").string()};
   for (const std::string& change : options_.overrides) words.insert(words.end(), {"--set", change});
   words.insert(words.end(), {"--threads", std::to_string(threads_)});
   return words;
@@ -146,8 +150,10 @@ void Company::add(const std::string& role) {
 
 void Company::begin(Member& member) {
   std::vector<std::string> words = common(member.role, member.name);
-  words.insert(words.end(), {"--director", address_, "--out", (directory_ / "processes").string(), "--quiet"});
-  member.process = std::make_unique<ChildProcess>(words, directory_ / "logs" / (member.name + ".log"));
+  words.insert(words.end(),
+               {"--director", address_, "--out", (directory_ / "processes").string(), "--quiet"});
+  member.process =
+      std::make_unique<ChildProcess>(words, directory_ / "logs" / (member.name + ".log"));
   member.started = now();
 }
 
@@ -158,9 +164,12 @@ void Company::note_end(Member& member, const ChildEnd& end) {
   const std::optional<double> pause = member.rules.died_after(now() - member.started);
   member.over = !pause;
   member.start_at = now() + pause.value_or(0);
-  if (pause) return say(fmt::format("{} died: {}; started again in {:.1f} s", member.name, end.text(), *pause));
-  say(fmt::format("{} died: {}; given up after {} short lives (director.restart-limit), see {}", member.name, end.text(),
-                  member.rules.short_lives, (directory_ / "logs" / (member.name + ".log")).string()));
+  if (pause)
+    return say(
+        fmt::format("{} died: {}; started again in {:.1f} s", member.name, end.text(), *pause));
+  say(fmt::format("{} died: {}; given up after {} short lives (director.restart-limit), see {}",
+                  member.name, end.text(), member.rules.short_lives,
+                  (directory_ / "logs" / (member.name + ".log")).string()));
 }
 
 void Company::look_after(Member& member) {
@@ -175,7 +184,8 @@ void Company::look_after(Member& member) {
 
 void Company::resize(const std::string& role, std::size_t count) {
   constexpr double kBeyondDrain = 5;
-  auto stay = members([&](const Member& member) { return member.role == role && member.kill_at == 0; });
+  auto stay =
+      members([&](const Member& member) { return member.role == role && member.kill_at == 0; });
   for (std::size_t i = stay.size(); i < count; ++i) add(role);
   for (; stay.size() > count; stay.pop_back()) {
     Member& member = *stay.back();
@@ -188,7 +198,8 @@ void Company::resize(const std::string& role, std::size_t count) {
 nlohmann::json Company::names(const std::string& role, bool leaving) const {
   nlohmann::json list = nlohmann::json::array();
   for (const auto& member : members_)
-    if ((role.empty() || member->role == role) && (member->kill_at > 0) == leaving) list.push_back(member->name);
+    if ((role.empty() || member->role == role) && (member->kill_at > 0) == leaving)
+      list.push_back(member->name);
   return list;
 }
 
@@ -230,7 +241,8 @@ void Company::wait() {
   pollfd watched[] = {{signals_, POLLIN, 0}, {control_->descriptor(), POLLIN, 0}};
   poll(watched, std::size(watched), kLongestMilliseconds);
   take_signals();
-  if (watched[1].revents != 0) control_->serve([this](const nlohmann::json& question) { return scale(question); });
+  if (watched[1].revents != 0)
+    control_->serve([this](const nlohmann::json& question) { return scale(question); });
 }
 
 /// The director has dismissed them; who does not hear is asked, then killed.
@@ -239,10 +251,12 @@ void Company::end_others() {
   const double begin = now();
   bool asked = false;
   while (interrupts_ < 2 && now() < begin + kPatienceSeconds) {
-    if (members([](Member& member) { return member.process && !member.process->ended(); }).empty()) break;
+    if (members([](Member& member) { return member.process && !member.process->ended(); }).empty())
+      break;
     if (!asked && now() > begin + kDismissalSeconds) {
       asked = true;
-      for (Member* member : members([](Member& one) { return one.process != nullptr; })) member->process->signal(SIGTERM);
+      for (Member* member : members([](Member& one) { return one.process != nullptr; }))
+        member->process->signal(SIGTERM);
     }
     wait();
   }

@@ -25,7 +25,7 @@ start() {  # more arguments of up
   "$troupe" up "$config" --generators 2 --verifiers 1 --out runs --plain "$@" > output 2>&1 &
   up=$!
 }
-start_long() { start --set stage.rl.updates=100000 --set evaluation.every=0 "$@"; }
+start_long() { start --set stage.rl.updates=100000 --set replay-buffer.batch=8 --set evaluation.every=0 "$@"; }
 ends_with() {  # EXIT-CODE
   local status=0
   wait "$up" || status=$?
@@ -38,7 +38,7 @@ id_of() { pgrep -f -- "serve $config --role [a-z]* --name $1 .*$work"; }
 runs() { id_of "$1" > /dev/null; }
 joined() { grep -c "$1 .*from" runs/smoke/log.jsonl; }
 joined_times() { [ "$(joined "$1")" -ge "$2" ]; }
-training() { grep -q '"update"' runs/smoke/metrics.jsonl; }
+training() { grep -q '^rl [0-9]' output && joined_times gen-0 1 && joined_times gen-1 1 && joined_times ver-0 1; }
 balanced() {
   for text in '"ledger_imbalance": 0' '"tokens_beyond_bound": 0'; do
     grep -qF "$text" runs/smoke/summary.json || fail "summary.json has no $text"

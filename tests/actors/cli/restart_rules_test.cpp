@@ -8,7 +8,8 @@ TEST_SUITE_BEGIN("actors/cli");
 
 TEST_CASE("the pause doubles with each short life up to the longest") {
   RestartRules rules;
-  for (const double pause : {0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0}) CHECK(rules.died_after(1).value() == doctest::Approx(pause));
+  for (const double pause : {0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0})
+    CHECK(rules.died_after(1).value() == doctest::Approx(pause));
 }
 
 TEST_CASE("after the limit of short lives a process is given up") {
