@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# usage: processes_test.sh TROUPE whole_run|killed|scale|interrupt|orphans
+# usage: processes_test.sh TROUPE whole_run|killed|scale|interrupt|orphans|refused
 # Runs of several processes. Waits are polls with a deadline; no check is about time.
 set -euo pipefail
 troupe=$(realpath "$1")
@@ -94,6 +94,27 @@ orphans() {
   until_true training
   kill -9 "$up"
   until_true none_left
+}
+
+refuses() {  # ADDRESS TEXT ARGUMENTS...: a process that calls itself other
+  local address=$1 text=$2 status=0
+  shift 2
+  "$troupe" serve "$config" --name other --pki runs/smoke/pki --director "$address" --out other \
+    --set stage.rl.updates=100000 --set replay-buffer.batch=8 --set evaluation.every=0 "$@" > said 2>&1 || status=$?
+  [ "$status" = 2 ] || fail "exit code $status: $(cat said)"
+  grep -qF -- "$text" said || fail "no '$text' in $(cat said)"
+}
+
+refused() {
+  start_long
+  until_true training
+  local address
+  address=$(sed -n 's/.*runs at \([0-9.:]*\);.*/\1/p' runs/smoke/logs/up.log)
+  "$troupe" pki issue runs/smoke/pki --role generator --name other > /dev/null
+  refuses "$address" 'another config file' --role generator --set run.seed=7
+  refuses "$address" 'its certificate says generator other' --role verifier
+  kill -INT "$up"
+  ends_with 130
 }
 
 "$part"
