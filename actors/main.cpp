@@ -115,6 +115,8 @@ void add_serve_command(CLI::App& app, troupe::ServeOptions& options, int& code) 
   command.add_option(
       "--ready-file", options.ready_file,
       "director: written as JSON with address and run directory once it can be dialled");
+  command.add_option("--run-directory", options.run_directory,
+                     "director: a folder that is there, instead of a new one under run.out");
   command.add_flag("--plain", options.plain, "One line per update even on a terminal");
   command.add_flag("--quiet", options.quiet, "Only warnings and the closing table");
   command.add_flag("--trace", options.trace, "director: also write trace.json for Perfetto");
@@ -147,6 +149,42 @@ void add_status_command(CLI::App& app, troupe::StatusOptions& options, int& code
   command.add_flag("--json", options.json, "All fields as JSON");
   command.footer("example: troupe status 127.0.0.1:7420 --pki pki");
   command.callback([&] { code = troupe::status(options); });
+}
+
+void add_up_command(CLI::App& app, troupe::UpOptions& options, int& code) {
+  CLI::App& command = *app.add_subcommand("up", "Run a config as local processes over mutual TLS");
+  add_config_options(command, options.config, options.overrides);
+  const auto set = [&](const char* flag, const std::string& key, const char* what,
+                       const char* quote = "") {
+    command.add_option_function<std::string>(
+        flag,
+        [&options, key, quote](const std::string& value) {
+          options.overrides.push_back(key + "=" + quote + value + quote);
+        },
+        std::string(what) + " (" + key + ")");
+  };
+  set("--generators", "generator.count", "Processes that generate");
+  set("--verifiers", "verifier.count", "Processes that verify");
+  set("--out", "run.out", "Folder for run directories", "\"");
+  set("--seed", "run.seed", "Seed of everything random");
+  set("--threads", "run.threads", "Compute threads of all processes together, 0: all cores");
+  command.add_flag("--plain", options.plain, "One line per update even on a terminal");
+  command.add_flag("--quiet", options.quiet, "Only warnings and the closing table");
+  command.add_flag("--trace", options.trace, "Also write the director's trace.json for Perfetto");
+  command.footer("example: troupe up deploy/config/r1-zero-addition.toml --generators 2");
+  command.callback([&] { code = troupe::up(options); });
+}
+
+void add_scale_command(CLI::App& app, troupe::ScaleOptions& options, int& code) {
+  CLI::App& command = *app.add_subcommand("scale", "Add or remove processes of a run of troupe up");
+  command.option_defaults()->always_capture_default(false);
+  command.add_option("run", options.run_directory, "Its run directory")->required();
+  command.add_option("--generators", options.generators, "How many there shall be")
+      ->check(CLI::Range(1, 1000));
+  command.add_option("--verifiers", options.verifiers, "How many there shall be")
+      ->check(CLI::Range(1, 1000));
+  command.footer("example: troupe scale runs/r1-zero-addition --generators 3");
+  command.callback([&] { code = troupe::scale(options); });
 }
 
 }  // namespace
@@ -257,6 +295,10 @@ int main(int argc, char** argv) {
 
   ServeOptions serving;
   add_serve_command(app, serving, code);
+  UpOptions company;
+  add_up_command(app, company, code);
+  ScaleOptions scaling;
+  add_scale_command(app, scaling, code);
   StatusOptions asking;
   add_status_command(app, asking, code);
   PkiOptions pki;
@@ -265,8 +307,8 @@ int main(int argc, char** argv) {
   CLI::App* version_command = app.add_subcommand("version", "Version, libraries and devices found");
   version_command->callback([&] { code = version(); });
 
-  const std::vector<std::string> commands = {"train", "serve", "status", "eval",   "sample",
-                                             "data",  "check", "pki",    "version"};
+  const std::vector<std::string> commands = {"train",  "up",   "scale", "serve", "status", "eval",
+                                             "sample", "data", "check", "pki",   "version"};
   if (argc > 1 && unknown_command(argv[1], commands)) return exit_bad_input;
   if (argc > 2 && argv[1] == std::string("pki") &&
       unknown_command(argv[2], {"init", "issue", "show", "renew", "revoke"}))

@@ -21,6 +21,7 @@ struct DirectorProcess {
   std::string name = "director";             // of its certificate
   bool generator = false, verifier = false;  // whether those are here too
   std::filesystem::path ready_file;          // written once it can be dialled; may be empty
+  std::filesystem::path run_directory;       // is there already; empty: a new one under run.out
 };
 
 struct TrainOptions {
@@ -35,13 +36,27 @@ struct ServeOptions {
   std::string config;
   std::vector<std::string> overrides;
   std::vector<std::string> roles;
-  std::string name;                         // empty: of the role and the host
-  std::string director, pki, out, threads;  // more overrides; empty: as in the config
-  std::filesystem::path ready_file;
+  std::string name;                                 // empty: of the role and the host
+  std::string director, pki, out, threads;          // more overrides; empty: as in the config
+  std::filesystem::path ready_file, run_directory;  // as in DirectorProcess
   bool plain = false, quiet = false, trace = false;
 };
 /// What one process or pod runs: a role or set of roles.
 int serve(const ServeOptions& options);
+
+struct UpOptions {
+  std::string config;
+  std::vector<std::string> overrides;
+  bool plain = false, quiet = false, trace = false;
+};
+/// A run as local processes over mutual TLS: starts them, watches them, ends them.
+int up(const UpOptions& options);
+
+struct ScaleOptions {
+  std::filesystem::path run_directory;  // of a run of `up`
+  std::optional<std::uint32_t> generators, verifiers;
+};
+int scale(const ScaleOptions& options);
 
 struct StatusOptions {
   std::string address;

@@ -2,6 +2,7 @@
 
 #include "actors/cli/commands.hpp"
 #include "gpu/model/manifest.hpp"
+#include "messages/pki/inspect.hpp"
 
 #include <algorithm>
 #include <caf/atom.hpp>
@@ -72,15 +73,27 @@ SystemConfig::SystemConfig() {
   set("scheduler.policy", caf::atom("sharing"));
 }
 
-std::optional<wire::TlsFiles> tls_files(const NetworkConfig& network, const std::string& name) {
+std::optional<wire::TlsFiles> tls_files(const NetworkConfig& network, const std::string& name,
+                                        const std::string& role) {
   if (network.insecure) return std::nullopt;
   if (network.pki.empty())
     throw std::runtime_error(
         "network.pki: there are no certificates; make some (troupe pki init DIR) and name the "
         "folder, or set "
         "network.insecure on a loopback address");
-  const auto file = [&](const std::string& leaf) { return (network.pki / leaf).string(); };
-  return wire::TlsFiles{file("ca.pem"), file(name + ".pem"), file(name + ".key"), file("crl.pem")};
+  const auto file = [&](const std::string& leaf) { return network.pki / leaf; };
+  const pki::LeafFiles files{file(name + ".pem"), file(name + ".key"), file("ca.pem"),
+                             file("crl.pem")};
+  const pki::Certificate certificate = pki::require_usable(files, pki::wall_clock());
+  const std::string certified =
+      certificate.identity ? std::string(pki::role_name(certificate.identity->role)) : "none";
+  if (certified != role)
+    throw std::runtime_error(files.certificate.string() + ": the certificate is of role " +
+                             certified + ", and " + role +
+                             " is needed; issue one: troupe pki issue " + network.pki.string() +
+                             " --role " + role + " --name NAME");
+  return wire::TlsFiles{files.authority.string(), files.certificate.string(), files.key.string(),
+                        files.revoked.string()};
 }
 
 void end_process_after(double seconds) {

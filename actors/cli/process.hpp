@@ -33,9 +33,10 @@ struct SystemConfig : caf::actor_system_config {
   SystemConfig();
 };
 
-/// The files of `name` in network.pki; nothing with network.insecure. Errors: throws std::runtime_error if neither is
-/// given.
-std::optional<wire::TlsFiles> tls_files(const NetworkConfig& network, const std::string& name);
+/// The files of `name` in network.pki, checked: its certificate is in force and of that role; nothing with
+/// network.insecure. Errors: throws std::runtime_error naming file, reason and remedy.
+std::optional<wire::TlsFiles> tls_files(const NetworkConfig& network, const std::string& name,
+                                        const std::string& role);
 
 /// Whatever hangs in a computation when a process has failed must not keep it from ending.
 void end_process_after(double seconds);

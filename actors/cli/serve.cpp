@@ -71,7 +71,7 @@ int serve_director(const ServeOptions& options, const Roles& roles) {
   training.trace = options.trace;
   training.serve =
       DirectorProcess{options.name.empty() ? "director" : options.name, roles.contains("generator"),
-                      roles.contains("verifier"), options.ready_file};
+                      roles.contains("verifier"), options.ready_file, options.run_directory};
   return train(training);
 }
 
@@ -114,7 +114,7 @@ SitePlan site_plan(const Config& config, const Materials& materials, const Backe
   plan.name = name;
   plan.role = role;
   plan.addresses = addresses_of(config.network.director);
-  plan.tls = tls_files(config.network, name);
+  plan.tls = tls_files(config.network, name, role);
   plan.limits = config.network.limits;
   plan.config_digest = shared_digest(config);
   plan.away_deadline_seconds = config.network.away_deadline_seconds;

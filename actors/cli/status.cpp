@@ -83,7 +83,7 @@ int status(const StatusOptions& options) {
     network.pki = options.pki;
     network.insecure = options.insecure;
     auto io = kj::setupAsyncIo();
-    const auto files = tls_files(network, options.name);
+    const auto files = tls_files(network, options.name, "observer");
     kj::Own<wire::TlsContext> tls;
     wire::Dial dial = [&] {
       if (!files)

@@ -47,7 +47,7 @@ OfficePlan office_plan(const Config& config, const Materials& materials, const s
   OfficePlan plan;
   plan.listen =
       config.network.listen == "director" ? config.network.director : config.network.listen;
-  plan.tls = tls_files(config.network, name);
+  plan.tls = tls_files(config.network, name, "director");
   plan.limits = config.network.limits;
   plan.terms = {new_run_id(), shared_digest(config), 1};
   plan.lease_seconds = config.network.lease_seconds;
@@ -105,7 +105,8 @@ int train(const TrainOptions& options) {
   gpu::set_compute_threads(1);
   const Backends backends = backends_for(config.run.device, config.generator.engine);
   const Materials materials = gather(config);
-  const fs::path directory = new_run_directory(config.run);
+  const bool placed = options.serve && !options.serve->run_directory.empty();
+  const fs::path directory = placed ? options.serve->run_directory : new_run_directory(config.run);
   TelemetryOptions seen = telemetry_options(config, directory, materials.decoder);
   seen.terminal_status = !options.plain && isatty(STDERR_FILENO) == 1 && isatty(STDOUT_FILENO) == 1;
   seen.trace = options.trace;

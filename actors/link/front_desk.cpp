@@ -186,7 +186,7 @@ void FrontDesk::ended(const wire::Visitor& visitor, const wire::End& end) {
   const std::string why =
       std::string(wire::to_string(end.reason)) + (end.text.empty() ? "" : ": " + end.text);
   plan_.telemetry->metrics().gauge("troupe_link_peer_connected", name).Set(0);
-  plan_.telemetry->event("link_lost", name + " is away: " + why);
+  if (!over_) plan_.telemetry->event("link_lost", name + " is away: " + why);
   const double grace = seat.role == "generator" && seat.casting ? plan_.lease_seconds : 0;
   const std::uint64_t lease = seat.lease;
   keep(timer_.afterDelay(wire::duration(grace)).then([this, name, lease, why] {
@@ -281,6 +281,7 @@ void FrontDesk::release(Seat& seat, std::uint64_t cast) {
 }
 
 void FrontDesk::dismiss(const std::string& reason, std::function<void()> told) {
+  over_ = true;
   auto all = kj::heapArrayBuilder<kj::Promise<void>>(seats_.size());
   for (const auto& [name, seat] : seats_) {
     kj::Promise<void> one = kj::READY_NOW;

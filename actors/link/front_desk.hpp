@@ -91,6 +91,7 @@ class FrontDesk final : private kj::TaskSet::ErrorHandler {
   std::map<std::uint64_t, std::string> names_;          // of joined peers, by session
   kj::Own<wire::TlsContext> tls_;                       // null: plain
   unsigned port_number_ = 0;
+  bool over_ = false;  // everyone was dismissed: who hangs up is not lost
   kj::TaskSet tasks_{*this};
   kj::Own<wire::Gatekeeper> keeper_;  // last: its callbacks use all above
 };

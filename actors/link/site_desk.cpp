@@ -155,7 +155,7 @@ void SiteDesk::joined(capnp::Capability::Client role) {
 
 /// What the process is cast for stays: the same cast may go on after a rejoin.
 void SiteDesk::left(const std::string& why) {
-  plan_.telemetry->event("link_lost", why);
+  if (!ended_) plan_.telemetry->event("link_lost", why);
   tickets_ = nullptr;
   weights_ = nullptr;
   verdicts_ = nullptr;

@@ -1,0 +1,295 @@
+#include "actors/cli/child_process.hpp"
+#include "actors/cli/commands.hpp"
+#include "actors/cli/control_socket.hpp"
+#include "actors/cli/process.hpp"
+#include "actors/cli/restart_rules.hpp"
+#include "messages/pki/authority.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <fmt/format.h>
+#include <fstream>
+#include <iostream>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <thread>
+#include <unistd.h>
+
+namespace troupe {
+namespace {
+
+namespace fs = std::filesystem;
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// A generator or verifier: its process, while there is one.
+struct Member {
+  std::string name, role;
+  RestartRules rules;
+  std::unique_ptr<ChildProcess> process;
+  double started = 0;
+  double start_at = 0;  // when there is none
+  double kill_at = 0;   // 0: it stays
+  bool over = false;    // gone for good
+};
+
+/// The processes of a run. One thread.
+class Company {
+ public:
+  Company(const UpOptions& options, const Config& config, fs::path directory);
+  ~Company() { close(signals_); }
+  int run();
+
+ private:
+  void add(const std::string& role);
+  void begin(Member& member);
+  void look_after(Member& member);
+  void note_end(Member& member, const ChildEnd& end);
+  void resize(const std::string& role, std::size_t count);
+  nlohmann::json scale(const nlohmann::json& question);
+  nlohmann::json names(const std::string& role, bool leaving) const;
+  void begin_when_ready();
+  void take_signals();
+  void wait();
+  void end_others();
+  int exit_code(const ChildEnd& end);
+  void say(const std::string& text);
+  std::vector<std::string> common(const std::string& role, const std::string& name) const;
+  template <class Want>
+  std::vector<Member*> members(Want want) {
+    std::vector<Member*> found;
+    for (const auto& member : members_)
+      if (want(*member)) found.push_back(member.get());
+    return found;
+  }
+
+  const UpOptions& options_;
+  const Config& config_;
+  const fs::path directory_;
+  const std::int32_t threads_;
+  pki::Authority authority_;
+  std::ofstream log_;
+  int signals_;
+  int interrupts_ = 0;
+  std::string address_;  // of the director; empty: not ready yet
+  std::map<std::string, std::size_t> next_number_;
+  std::vector<std::unique_ptr<Member>> members_;
+  std::unique_ptr<ControlSocket> control_;
+  std::unique_ptr<ChildProcess> director_;
+};
+
+int blocked_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGCHLD}) sigaddset(&set, signal);
+  sigprocmask(SIG_BLOCK, &set, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/// Who computes at the same time, the director's learner and each generator, gets an equal share.
+std::int32_t threads_each(const Config& config) {
+  const std::int32_t all = config.run.threads > 0
+                               ? config.run.threads
+                               : static_cast<std::int32_t>(std::thread::hardware_concurrency());
+  return std::max(1, all / (config.generator.count + 1));
+}
+
+Company::Company(const UpOptions& options, const Config& config, fs::path directory)
+    : options_(options),
+      config_(config),
+      directory_(std::move(directory)),
+      threads_(threads_each(config)),
+      authority_(pki::Authority::create(directory_ / "pki")),
+      signals_(blocked_signals()) {
+  for (const char* folder : {"logs", "processes"}) fs::create_directory(directory_ / folder);
+  log_.open(directory_ / "logs" / "up.log");
+  authority_.issue({pki::Role::director, "director", {"127.0.0.1", "localhost"}, {}});
+  authority_.issue({pki::Role::observer, "observer", {}, {}});
+  control_ = std::make_unique<ControlSocket>(directory_);
+  std::vector<std::string> words = common("director", "director");
+  words.insert(words.end(), {"--run-directory", directory_.string(), "--ready-file",
+                             (directory_ / "processes" / "director.json").string(), "--set",
+                             "network.listen=127.0.0.1:0"});
+  if (options.plain) words.push_back("--plain");
+  if (options.quiet) words.push_back("--quiet");
+  if (options.trace) words.push_back("--trace");
+  director_ = std::make_unique<ChildProcess>(words, fs::path());
+}
+
+std::vector<std::string> Company::common(const std::string& role, const std::string& name) const {
+  std::vector<std::string> words = {"serve",  options_.config,
+                                    "--role", role,
+                                    "--name", name,
+                                    "--pki",  (directory_ / "pki").string()};
+  for (const std::string& change : options_.overrides) words.insert(words.end(), {"--set", change});
+  words.insert(words.end(), {"--threads", std::to_string(threads_)});
+  return words;
+}
+
+void Company::say(const std::string& text) {
+  std::cerr << "troupe: " << text << "\n";
+  log_ << text << std::endl;
+}
+
+void Company::add(const std::string& role) {
+  auto member = std::make_unique<Member>();
+  member->role = role;
+  member->name = (role == "generator" ? "gen-" : "ver-") + std::to_string(next_number_[role]++);
+  member->rules.limit = config_.director.restart_limit;
+  authority_.issue({*pki::parse_role(role), member->name, {}, {}});
+  begin(*member);
+  members_.push_back(std::move(member));
+}
+
+void Company::begin(Member& member) {
+  std::vector<std::string> words = common(member.role, member.name);
+  words.insert(words.end(),
+               {"--director", address_, "--out", (directory_ / "processes").string(), "--quiet"});
+  member.process =
+      std::make_unique<ChildProcess>(words, directory_ / "logs" / (member.name + ".log"));
+  member.started = now();
+}
+
+void Company::note_end(Member& member, const ChildEnd& end) {
+  member.process.reset();
+  member.over = member.kill_at > 0 || end.code == exit_ok;
+  if (member.over) return say(member.name + " has ended: " + end.text());
+  const std::optional<double> pause = member.rules.died_after(now() - member.started);
+  member.over = !pause;
+  member.start_at = now() + pause.value_or(0);
+  if (pause)
+    return say(
+        fmt::format("{} died: {}; started again in {:.1f} s", member.name, end.text(), *pause));
+  say(fmt::format("{} died: {}; given up after {} short lives (director.restart-limit), see {}",
+                  member.name, end.text(), member.rules.short_lives,
+                  (directory_ / "logs" / (member.name + ".log")).string()));
+}
+
+void Company::look_after(Member& member) {
+  if (!member.process) {
+    if (interrupts_ == 0 && now() >= member.start_at) begin(member);
+  } else if (const auto end = member.process->ended()) {
+    note_end(member, *end);
+  } else if (member.kill_at > 0 && now() >= member.kill_at) {
+    member.process->signal(SIGKILL);
+  }
+}
+
+void Company::resize(const std::string& role, std::size_t count) {
+  constexpr double kBeyondDrain = 5;
+  auto stay =
+      members([&](const Member& member) { return member.role == role && member.kill_at == 0; });
+  for (std::size_t i = stay.size(); i < count; ++i) add(role);
+  for (; stay.size() > count; stay.pop_back()) {
+    Member& member = *stay.back();
+    member.kill_at = now() + config_.network.drain_seconds + kBeyondDrain;
+    member.over = !member.process;
+    if (member.process) member.process->signal(SIGTERM);
+  }
+}
+
+nlohmann::json Company::names(const std::string& role, bool leaving) const {
+  nlohmann::json list = nlohmann::json::array();
+  for (const auto& member : members_)
+    if ((role.empty() || member->role == role) && (member->kill_at > 0) == leaving)
+      list.push_back(member->name);
+  return list;
+}
+
+nlohmann::json Company::scale(const nlohmann::json& question) {
+  if (address_.empty()) return {{"error", "the run is starting; try again"}};
+  for (const std::string role : {"generator", "verifier"}) {
+    const auto wanted = question.find(role + "s");
+    if (wanted == question.end()) continue;
+    constexpr std::size_t kMost = 1000;
+    if (!wanted->is_number_unsigned() || *wanted == 0 || *wanted > kMost)
+      return {{"error", role + "s: from 1 to " + std::to_string(kMost)}};
+    resize(role, wanted->get<std::size_t>());
+  }
+  return {{"generators", names("generator", false)},
+          {"verifiers", names("verifier", false)},
+          {"leaving", names("", true)}};
+}
+
+void Company::begin_when_ready() {
+  std::ifstream file(directory_ / "processes" / "director.json");
+  if (!file) return;
+  address_ = nlohmann::json::parse(file).at("address").get<std::string>();
+  resize("generator", static_cast<std::size_t>(config_.generator.count));
+  resize("verifier", static_cast<std::size_t>(config_.verifier.count));
+  say(directory_.string() + " runs at " + address_ + "; troupe status " + address_ + " --pki " +
+      (directory_ / "pki").string());
+}
+
+void Company::take_signals() {
+  signalfd_siginfo taken;
+  while (read(signals_, &taken, sizeof taken) == sizeof taken) {
+    if (taken.ssi_signo == SIGCHLD) continue;
+    if (++interrupts_ == 1) director_->signal(SIGINT);
+  }
+}
+
+void Company::wait() {
+  constexpr int kLongestMilliseconds = 100;  // until the next look at the deadlines
+  pollfd watched[] = {{signals_, POLLIN, 0}, {control_->descriptor(), POLLIN, 0}};
+  poll(watched, std::size(watched), kLongestMilliseconds);
+  take_signals();
+  if (watched[1].revents != 0)
+    control_->serve([this](const nlohmann::json& question) { return scale(question); });
+}
+
+/// The director has dismissed them; who does not hear is asked, then killed.
+void Company::end_others() {
+  constexpr double kDismissalSeconds = 3, kPatienceSeconds = 6;
+  const double begin = now();
+  bool asked = false;
+  while (interrupts_ < 2 && now() < begin + kPatienceSeconds) {
+    if (members([](Member& member) { return member.process && !member.process->ended(); }).empty())
+      break;
+    if (!asked && now() > begin + kDismissalSeconds) {
+      asked = true;
+      for (Member* member : members([](Member& one) { return one.process != nullptr; }))
+        member->process->signal(SIGTERM);
+    }
+    wait();
+  }
+  members_.clear();
+}
+
+int Company::exit_code(const ChildEnd& end) {
+  if (end.signal == 0) return end.code;
+  say("the director died: " + end.text() + "; the run is over, everything else was ended");
+  return exit_failed;
+}
+
+int Company::run() {
+  while (interrupts_ < 2) {
+    wait();
+    if (const auto end = director_->ended()) {
+      if (end->signal != 0) members_.clear();
+      end_others();
+      return exit_code(*end);
+    }
+    if (address_.empty()) begin_when_ready();
+    for (const auto& member : members_) look_after(*member);
+    std::erase_if(members_, [](const auto& member) { return member->over; });
+  }
+  return exit_interrupted;  // whoever is there is killed with its owner
+}
+
+}  // namespace
+
+int up(const UpOptions& options) {
+  const std::optional<Config> config = checked_config(options.config, options.overrides);
+  if (!config) return exit_bad_input;
+  return Company(options, *config, fs::absolute(new_run_directory(config->run))).run();
+}
+
+}  // namespace troupe

@@ -1,0 +1,120 @@
+#!/usr/bin/env bash
+# usage: processes_test.sh TROUPE whole_run|killed|scale|interrupt|orphans|refused
+# Runs of several processes. Waits are polls with a deadline; no check is about time.
+set -euo pipefail
+troupe=$(realpath "$1")
+part=$2
+config=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/deploy/config/smoke.toml
+work=$(mktemp -d)
+trap 'kill -9 ${up:-} 2> /dev/null || true; rm -rf "$work"' EXIT
+cd "$work"
+
+fail() {
+  echo "FAILED: $*" >&2
+  cat output runs/smoke/logs/*.log >&2 || true
+  exit 1
+}
+until_true() {  # COMMAND...: within a minute or so
+  for _ in $(seq 600); do
+    if "$@" > /dev/null 2>&1; then return; fi
+    sleep 0.1
+  done
+  fail "never true: $*"
+}
+start() {  # more arguments of up
+  "$troupe" up "$config" --generators 2 --verifiers 1 --out runs --plain "$@" > output 2>&1 &
+  up=$!
+}
+start_long() { start --set stage.rl.updates=100000 --set replay-buffer.batch=8 --set evaluation.every=0 "$@"; }
+ends_with() {  # EXIT-CODE
+  local status=0
+  wait "$up" || status=$?
+  [ "$status" = "$1" ] || fail "exit code $status, not $1"
+  none_left || fail "a process stays behind: $(processes)"
+}
+processes() { pgrep -af -- "serve $config .*$work" || true; }
+none_left() { [ -z "$(processes)" ]; }
+id_of() { pgrep -f -- "serve $config --role [a-z]* --name $1 .*$work"; }
+runs() { id_of "$1" > /dev/null; }
+joined() { grep -c "$1 .*from" runs/smoke/log.jsonl; }
+joined_times() { [ "$(joined "$1")" -ge "$2" ]; }
+training() { grep -q '^rl [0-9]' output && joined_times gen-0 1 && joined_times gen-1 1 && joined_times ver-0 1; }
+balanced() {
+  for text in '"ledger_imbalance": 0' '"tokens_beyond_bound": 0'; do
+    grep -qF "$text" runs/smoke/summary.json || fail "summary.json has no $text"
+  done
+}
+
+whole_run() {
+  start
+  for name in director gen-0 gen-1 ver-0; do until_true runs "$name"; done
+  ends_with 0
+  balanced
+  [ "$(stat -c %a runs/smoke/pki/gen-0.key)" = 600 ] || fail "a key that others can read"
+}
+
+killed() {
+  start_long
+  until_true training
+  for name in gen-0 ver-0; do
+    kill -9 "$(id_of "$name")"
+    until_true joined_times "$name" 2
+    grep -qF "$name died: signal 9 (Killed); started again" output || fail "no word of $name"
+  done
+  kill -INT "$up"
+  ends_with 130
+  balanced
+}
+
+scale() {
+  start_long
+  until_true training
+  "$troupe" scale runs/smoke --generators 3 | grep -qF 'generators: gen-0 gen-1 gen-2' || fail "not three"
+  until_true joined_times gen-2 1
+  "$troupe" scale runs/smoke --generators 1 | grep -qF 'leaving: gen-1 gen-2' || fail "none leaves"
+  until_true grep -qF 'gen-2 has ended: exit code 0' output
+  "$troupe" scale runs/smoke --generators 2 | grep -qF 'gen-3' || fail "a name is used again"
+  kill -INT "$up"
+  ends_with 130
+  balanced
+}
+
+interrupt() {
+  start_long
+  until_true training
+  kill -STOP "$(id_of director)"  # it cannot end by itself
+  kill -INT "$up"
+  sleep 1  # two signals that are pending at once are one
+  kill -INT "$up"
+  ends_with 130
+}
+
+orphans() {
+  start_long
+  until_true training
+  kill -9 "$up"
+  until_true none_left
+}
+
+refuses() {  # ADDRESS TEXT ARGUMENTS...: a process that calls itself other
+  local address=$1 text=$2 status=0
+  shift 2
+  "$troupe" serve "$config" --name other --pki runs/smoke/pki --director "$address" --out other \
+    --set stage.rl.updates=100000 --set replay-buffer.batch=8 --set evaluation.every=0 "$@" > said 2>&1 || status=$?
+  [ "$status" = 2 ] || fail "exit code $status: $(cat said)"
+  grep -qF -- "$text" said || fail "no '$text' in $(cat said)"
+}
+
+refused() {
+  start_long
+  until_true training
+  local address
+  address=$(sed -n 's/.*runs at \([0-9.:]*\);.*/\1/p' runs/smoke/logs/up.log)
+  "$troupe" pki issue runs/smoke/pki --role generator --name other > /dev/null
+  refuses "$address" 'another config file' --role generator --set run.seed=7
+  refuses "$address" 'its certificate says generator other' --role verifier
+  kill -INT "$up"
+  ends_with 130
+}
+
+"$part"
