@@ -232,7 +232,9 @@ void Company::take_signals() {
   signalfd_siginfo taken;
   while (read(signals_, &taken, sizeof taken) == sizeof taken) {
     if (taken.ssi_signo == SIGCHLD) continue;
-    if (++interrupts_ == 1) director_->signal(SIGINT);
+    if (++interrupts_ != 1) continue;
+    say("stopping after this update; once more to stop at once");
+    director_->signal(SIGINT);
   }
 }
 

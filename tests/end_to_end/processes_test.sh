@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# usage: processes_test.sh TROUPE whole_run|killed|scale|interrupt|orphans|refused
+# usage: processes_test.sh TROUPE whole_run|killed|stopped|left|scale|interrupt|orphans|refused
 # Runs of several processes. Waits are polls with a deadline; no check is about time.
 set -euo pipefail
 troupe=$(realpath "$1")
@@ -25,7 +25,7 @@ start() {  # more arguments of up
   "$troupe" up "$config" --generators 2 --verifiers 1 --out runs --plain "$@" > output 2>&1 &
   up=$!
 }
-start_long() { start --set stage.rl.updates=100000 --set replay-buffer.batch=8 --set evaluation.every=0 "$@"; }
+start_long() { start --set stage.rl.updates=100000 --set replay-buffer.batch=8 --set evaluation.every=0; }
 ends_with() {  # EXIT-CODE
   local status=0
   wait "$up" || status=$?
@@ -46,10 +46,11 @@ balanced() {
 }
 
 whole_run() {
-  start
+  start --set stage.rl.updates=60
   for name in director gen-0 gen-1 ver-0; do until_true runs "$name"; done
   ends_with 0
   balanced
+  grep -qF '"updates": 60' runs/smoke/summary.json || fail "not 60 updates"
   [ "$(stat -c %a runs/smoke/pki/gen-0.key)" = 600 ] || fail "a key that others can read"
 }
 
@@ -64,6 +65,34 @@ killed() {
   kill -INT "$up"
   ends_with 130
   balanced
+}
+
+stopped() {
+  start_long
+  until_true training
+  kill -STOP "$(id_of gen-0)"
+  until_true grep -qF 'gen-0: link_lost' runs/smoke/log.jsonl  # its tickets are issued again
+  kill -CONT "$(id_of gen-0)"
+  until_true grep -qF 'gen-0 came back after its lease had ended' runs/smoke/log.jsonl
+  until_true joined_times gen-0 2
+  kill -INT "$up"
+  ends_with 130
+  balanced
+}
+
+left() {
+  start_long
+  until_true training
+  kill -TERM "$(id_of gen-0)"
+  until_true grep -qF 'gen-0 has ended: exit code 0' output
+  until_true grep -qF 'gen-0 has left' runs/smoke/log.jsonl  # all it had finished is graded
+  kill -INT "$up"
+  ends_with 130
+  balanced
+  # Tickets that it had not begun are issued again; not a token is lost.
+  if sed -n '/"dropped_tokens"/,/}/p' runs/smoke/summary.json | grep generator_lost | grep -qv ': 0,\?$'; then
+    fail "who leaves loses no token"
+  fi
 }
 
 scale() {
@@ -84,7 +113,7 @@ interrupt() {
   until_true training
   kill -STOP "$(id_of director)"  # it cannot end by itself
   kill -INT "$up"
-  sleep 1  # two signals that are pending at once are one
+  until_true grep -qF 'once more' output  # two signals that are pending at once are one
   kill -INT "$up"
   ends_with 130
 }
@@ -112,7 +141,10 @@ refused() {
   address=$(sed -n 's/.*runs at \([0-9.:]*\);.*/\1/p' runs/smoke/logs/up.log)
   "$troupe" pki issue runs/smoke/pki --role generator --name other > /dev/null
   refuses "$address" 'another config file' --role generator --set run.seed=7
-  refuses "$address" 'its certificate says generator other' --role verifier
+  refuses "$address" 'is of role generator, and verifier is needed' --role verifier
+  refuses 127.0.0.1:0 'is of role generator, and director is needed' --role director
+  "$troupe" status "$address" --pki runs/smoke/pki | grep -qF 'mutual TLS 1.3' || fail "no status"
+  "$troupe" status "$address" --pki runs/smoke/pki --json | grep -qF '"name": "gen-0"' || fail "no status"
   kill -INT "$up"
   ends_with 130
 }
