@@ -29,8 +29,8 @@ std::vector<const DecodeKernels*> tables() {
 }  // namespace
 
 const DecodeKernels* decode_kernels(std::size_t index) {
-  static const std::vector<const DecodeKernels*> kTables = tables();
-  return index < kTables.size() ? kTables[index] : nullptr;
+  static const std::vector<const DecodeKernels*> all = tables();
+  return index < all.size() ? all[index] : nullptr;
 }
 
 std::size_t attention_scratch(const HeadShape& shape) {
