@@ -85,7 +85,7 @@ class Forwarder {
     kj::Own<kj::AsyncIoStream> dialled, served;
     kj::Promise<void> pumps = nullptr;
   };
-  struct Board : kj::TaskSet::ErrorHandler {
+  struct Board final : kj::TaskSet::ErrorHandler {
     bool open = true;
     kj::Own<kj::ConnectionReceiver> port;
     std::list<Pair> pairs;
