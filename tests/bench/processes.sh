@@ -37,7 +37,7 @@ done
   --set stage.rl.updates=10000000 --set replay-buffer.batch=8 --set evaluation.every=0 > "$out/output" 2>&1 &
 up=$!
 lines=$out/faults/metrics.jsonl
-count() { grep -c -- "$1" "$lines" 2> /dev/null || true; }
+count() { { cat "$lines" 2> /dev/null || true; } | grep -c -- "$1" || true; }
 reaches() {  # TEXT COUNT: seconds until the text is there so often, at most a minute
   local begin
   begin=$(now)
