@@ -191,7 +191,8 @@ StatusView Telemetry::State::view() {
   double generator_busy = 0, generators = 0;
   for (const auto& [actor, time] : actor_times()) {
     v.idle.emplace_back(actor, time.idle_ratio());
-    if (actor.rfind("generator", 0) == 0) generator_busy += time.busy_seconds, ++generators;
+    const bool generates = actor.starts_with("gen");  // generator-0 here, gen-0 elsewhere
+    if (generates) generator_busy += time.busy_seconds, ++generators;
   }
   if (generator_busy > 0)
     v.generator_tokens_per_second =
