@@ -25,7 +25,9 @@ kj::Promise<void> ObserverPostDesk::status(StatusContext context) {
     peer.setSecondsSinceJoined(seconds);
     peer.setHasFacts(seat->report.has_value());
     if (!seat->report) continue;
-    write(*seat->report, peer.initFacts());
+    SiteReport report = *seat->report;
+    report.host = seat->host;  // as it said when it joined
+    write(report, peer.initFacts());
     if (seat->report->version && run.version >= *seat->report->version)
       peer.setLag(run.version - *seat->report->version);
   }

@@ -134,6 +134,11 @@ refuses() {  # ADDRESS TEXT ARGUMENTS...: a process that calls itself other
   grep -qF -- "$text" said || fail "no '$text' in $(cat said)"
 }
 
+tells() {  # ADDRESS TEXT: the status has it
+  "$troupe" status "$1" --pki runs/smoke/pki --json > status
+  grep -qF -- "$2" status
+}
+
 refused() {
   start_long
   until_true training
@@ -144,7 +149,8 @@ refused() {
   refuses "$address" 'is of role generator, and verifier is needed' --role verifier
   refuses 127.0.0.1:0 'is of role generator, and director is needed' --role director
   "$troupe" status "$address" --pki runs/smoke/pki | grep -qF 'mutual TLS 1.3' || fail "no status"
-  "$troupe" status "$address" --pki runs/smoke/pki --json | grep -qF '"name": "gen-0"' || fail "no status"
+  until_true tells "$address" '"name": "gen-0"'
+  until_true tells "$address" "\"host\": \"$(uname -n)\""  # reported about once a second
   kill -INT "$up"
   ends_with 130
 }
