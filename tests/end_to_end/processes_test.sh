@@ -135,8 +135,8 @@ refuses() {  # ADDRESS TEXT ARGUMENTS...: a process that calls itself other
 }
 
 tells() {  # ADDRESS TEXT: the status has it
-  "$troupe" status "$1" --pki runs/smoke/pki --json > status
-  grep -qF -- "$2" status
+  "$troupe" status "$1" --pki runs/smoke/pki --json > told
+  grep -qF -- "$2" told
 }
 
 refused() {
