@@ -100,9 +100,9 @@ void add_serve_command(CLI::App& app, troupe::ServeOptions& options, int& code) 
   add_config_options(command, options.config, options.overrides);
   command
       .add_option("--role", options.roles,
-                  "generator, verifier, or director (with replay buffer, learner and broadcaster), "
-                  "which may also take "
-                  "generator and verifier: --role director,generator")
+                  "generator, verifier, broadcaster (network.broadcaster), or director (with all "
+                  "that is not elsewhere), which may also take generator and verifier: --role "
+                  "director,generator")
       ->required()
       ->delimiter(',');
   command.add_option("--name", options.name,

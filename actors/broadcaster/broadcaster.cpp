@@ -22,6 +22,7 @@ void BroadcasterState::serve() {
     plan.telemetry->metrics()
         .counter("troupe_broadcaster_bytes_total")
         .Increment(static_cast<double>(newest.elements() * sizeof(float)));
+    plan.telemetry->metrics().counter("troupe_broadcaster_handed_total").Increment();
   }
   generators.erase_answered(answered);
 }
@@ -41,6 +42,9 @@ Broadcaster::behavior_type broadcaster(Broadcaster::stateful_pointer<Broadcaster
                          std::to_string(weights.version()));
         state.activity->enter("publish", true);
         state.newest = weights;
+        state.plan.telemetry->metrics()
+            .gauge("troupe_broadcaster_version")
+            .Set(static_cast<double>(weights.version()));
         state.serve();
         state.plan.telemetry->progress(state.name);
         state.activity->enter("wait", false);

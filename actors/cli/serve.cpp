@@ -2,19 +2,16 @@
 #include "actors/cli/commands.hpp"
 #include "actors/cli/interrupts.hpp"
 #include "actors/cli/process.hpp"
+#include "actors/cli/site_plans.hpp"
 #include "actors/config/suggest.hpp"
-#include "actors/director/role_plans.hpp"
+#include "actors/link/relay.hpp"
 #include "actors/link/site.hpp"
 #include "gpu/device.hpp"
-#include "gpu/model/manifest.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <caf/actor_system.hpp>
-#include <caf/scoped_actor.hpp>
 #include <iostream>
 #include <kj/exception.h>
-#include <prometheus/counter.h>
 #include <set>
 #include <stdexcept>
 #include <unistd.h>
@@ -38,13 +35,13 @@ Roles checked_roles(const std::vector<std::string>& given) {
     }
     roles.insert(role);
   }
-  const bool chief = roles.contains("director") || roles.contains("replay-buffer") ||
-                     roles.contains("learner") || roles.contains("broadcaster");
-  if (chief && !roles.contains("director"))
+  if (roles.contains("director")) return roles;
+  if (roles.contains("replay-buffer") || roles.contains("learner"))
     throw std::runtime_error(
-        "replay-buffer, learner and broadcaster run in the director's process: --role director");
-  if (!chief && roles.size() > 1)
-    throw std::runtime_error("a process is a generator or a verifier; start one for each");
+        "replay-buffer and learner run in the director's process: --role director");
+  if (roles.size() > 1)
+    throw std::runtime_error(
+        "a process is a generator, a verifier or a broadcaster; start one for each");
   return roles;
 }
 
@@ -75,74 +72,6 @@ int serve_director(const ServeOptions& options, const Roles& roles) {
   return train(training);
 }
 
-std::vector<std::string> addresses_of(const std::string& list) {
-  std::vector<std::string> addresses;
-  for (std::size_t at = 0; at <= list.size();) {
-    const std::size_t end = std::min(list.find(',', at), list.size());
-    if (end > at) addresses.push_back(list.substr(at, end - at));
-    at = end + 1;
-  }
-  return addresses;
-}
-
-SiteReport report_of(Telemetry& telemetry, const std::string& name, bool generator) {
-  Metrics& metrics = telemetry.metrics();
-  SiteReport report;
-  report.process_id = static_cast<std::uint32_t>(getpid());
-  const ActorTime time = telemetry.activity(name).totals_since_mark();
-  report.busy_seconds = time.busy_seconds;
-  report.idle_seconds = time.idle_seconds;
-  if (!generator) {
-    for (const char* outcome : {"pass", "fail", "infra_error"})
-      report.tokens += static_cast<std::uint64_t>(
-          metrics.counter("troupe_verifier_verdicts_total", outcome).Value());
-    return report;
-  }
-  report.tokens = static_cast<std::uint64_t>(
-      metrics.counter("troupe_generator_generated_tokens_total").Value());
-  report.in_flight =
-      static_cast<std::uint32_t>(metrics.gauge("troupe_generator_inflight", name).Value());
-  const double version = metrics.gauge("troupe_generator_weights_version", name).Value();
-  if (report.tokens > 0) report.version = static_cast<std::uint64_t>(version);
-  return report;
-}
-
-SitePlan site_plan(const Config& config, const Materials& materials, const Backends& backends,
-                   Telemetry& telemetry, caf::actor_system& system, const std::string& role,
-                   const std::string& name) {
-  SitePlan plan;
-  plan.name = name;
-  plan.role = role;
-  plan.addresses = addresses_of(config.network.director);
-  plan.tls = tls_files(config.network, name, role);
-  plan.limits = config.network.limits;
-  plan.config_digest = shared_digest(config);
-  plan.away_deadline_seconds = config.network.away_deadline_seconds;
-  plan.rollouts_at_once = rollouts_per_message(config, materials);
-  plan.elements = gpu::manifest_of(materials.decoder).elements;
-  plan.deadlines = deadlines_of(config);
-  plan.telemetry = &telemetry;
-  plan.system = &system;
-  auto casts = std::make_shared<std::atomic<std::uint32_t>>(0);
-  plan.cast_generator = [&, name, casts](const CallSheet& sheet, const ReplayBuffer& buffer,
-                                         const Broadcaster& broadcaster) -> Generator {
-    telemetry.activity(name).mark();
-    return system.spawn<caf::detached>(
-        generator,
-        generator_plan(config, materials, backends, telemetry, sheet.stage, name, (*casts)++),
-        buffer, broadcaster);
-  };
-  plan.cast_verifier = [&, name](const CallSheet&, const ReplayBuffer& buffer) -> Verifier {
-    telemetry.activity(name).mark();
-    return system.spawn<caf::detached>(verifier, verifier_plan(config, materials, telemetry, name),
-                                       buffer);
-  };
-  plan.report = [&telemetry, name, is_generator = role == "generator"] {
-    return report_of(telemetry, name, is_generator);
-  };
-  return plan;
-}
-
 int exit_code(const SiteEnd& end) {
   switch (end.kind) {
     case SiteEnd::Kind::dismissed:
@@ -153,6 +82,26 @@ int exit_code(const SiteEnd& end) {
     default:
       return exit_failed;
   }
+}
+
+SiteEnd run_relay(const Surroundings& around, const std::string& name, Interrupts& interrupts) {
+  Relay relay(relay_plan(around, name));
+  interrupts.tell([&] { relay.leave(); });
+  SiteEnd end = relay.wait();
+  interrupts.tell({});
+  return end;
+}
+
+SiteEnd run_site(const Surroundings& around, const std::string& role, const std::string& name,
+                 Interrupts& interrupts) {
+  Site site(site_plan(around, role, name));
+  interrupts.tell([&] {
+    around.telemetry.event("leaving", name + " hands over what it has; once more to stop at once");
+    site.leave(around.config.network.drain_seconds);
+  });
+  SiteEnd end = site.wait();
+  interrupts.tell({});
+  return end;
 }
 
 int serve_site(const ServeOptions& options, const std::string& role) {
@@ -173,15 +122,11 @@ int serve_site(const ServeOptions& options, const std::string& role) {
   Telemetry telemetry(seen);
   SystemConfig system_config;
   caf::actor_system system(system_config);
+  const Surroundings around{config, materials, backends, telemetry, system};
   SiteEnd end;
   try {
-    Site site(site_plan(config, materials, backends, telemetry, system, role, name));
-    interrupts.tell([&] {
-      telemetry.event("leaving", name + " hands over what it finished; once more to stop at once");
-      site.leave(config.network.drain_seconds);
-    });
-    end = site.wait();
-    interrupts.tell({});
+    end = role == "broadcaster" ? run_relay(around, name, interrupts)
+                                : run_site(around, role, name, interrupts);
   } catch (const kj::Exception& error) {
     std::cerr << "troupe: " << error.getDescription().cStr() << "\n";
     return exit_bad_input;

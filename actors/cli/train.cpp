@@ -45,13 +45,14 @@ OfficePlan office_plan(const Config& config, const Materials& materials, const s
                        Telemetry& telemetry) {
   require_fitting_rollouts(config, materials);
   OfficePlan plan;
-  plan.listen =
-      config.network.listen == "director" ? config.network.director : config.network.listen;
+  plan.listen = config.network.listen == NetworkConfig::kOwnAddress ? config.network.director
+                                                                    : config.network.listen;
   plan.tls = tls_files(config.network, name, "director");
   plan.limits = config.network.limits;
   plan.terms = {new_run_id(), shared_digest(config), 1};
   plan.lease_seconds = config.network.lease_seconds;
   plan.rollouts_at_once = rollouts_per_message(config, materials);
+  plan.broadcaster_apart = config.network.broadcaster_apart();
   plan.deadlines = deadlines_of(config);
   plan.telemetry = &telemetry;
   return plan;

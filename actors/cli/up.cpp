@@ -112,6 +112,8 @@ Company::Company(const UpOptions& options, const Config& config, fs::path direct
   log_.open(directory_ / "logs" / "up.log");
   authority_.issue({pki::Role::director, "director", {"127.0.0.1", "localhost"}, {}});
   authority_.issue({pki::Role::observer, "observer", {}, {}});
+  if (config_.network.broadcaster_apart())
+    authority_.issue({pki::Role::broadcaster, "broadcaster", {"127.0.0.1", "localhost"}, {}});
   control_ = std::make_unique<ControlSocket>(directory_);
   std::vector<std::string> words = common("director", "director");
   words.insert(words.end(), {"--run-directory", directory_.string(), "--ready-file",
@@ -129,6 +131,8 @@ std::vector<std::string> Company::common(const std::string& role, const std::str
                                     "--name", name,
                                     "--pki",  (directory_ / "pki").string()};
   for (const std::string& change : options_.overrides) words.insert(words.end(), {"--set", change});
+  if (config_.network.broadcaster_apart())
+    words.insert(words.end(), {"--set", "network.broadcaster=127.0.0.1:0"});
   words.insert(words.end(), {"--threads", std::to_string(threads_)});
   return words;
 }
@@ -141,9 +145,12 @@ void Company::say(const std::string& text) {
 void Company::add(const std::string& role) {
   auto member = std::make_unique<Member>();
   member->role = role;
-  member->name = (role == "generator" ? "gen-" : "ver-") + std::to_string(next_number_[role]++);
+  member->name = role;
   member->rules.limit = config_.director.restart_limit;
-  authority_.issue({*pki::parse_role(role), member->name, {}, {}});
+  if (role != "broadcaster") {
+    member->name = (role == "generator" ? "gen-" : "ver-") + std::to_string(next_number_[role]++);
+    authority_.issue({*pki::parse_role(role), member->name, {}, {}});
+  }
   begin(*member);
   members_.push_back(std::move(member));
 }
@@ -152,6 +159,8 @@ void Company::begin(Member& member) {
   std::vector<std::string> words = common(member.role, member.name);
   words.insert(words.end(),
                {"--director", address_, "--out", (directory_ / "processes").string(), "--quiet"});
+  if (member.role == "broadcaster")
+    words.insert(words.end(), {"--set", "network.listen=127.0.0.1:0"});
   member.process =
       std::make_unique<ChildProcess>(words, directory_ / "logs" / (member.name + ".log"));
   member.started = now();
@@ -222,6 +231,7 @@ void Company::begin_when_ready() {
   std::ifstream file(directory_ / "processes" / "director.json");
   if (!file) return;
   address_ = nlohmann::json::parse(file).at("address").get<std::string>();
+  if (config_.network.broadcaster_apart()) add("broadcaster");
   resize("generator", static_cast<std::size_t>(config_.generator.count));
   resize("verifier", static_cast<std::size_t>(config_.verifier.count));
   say(directory_.string() + " runs at " + address_ + "; troupe status " + address_ + " --pki " +

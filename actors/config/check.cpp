@@ -99,7 +99,8 @@ class Checker {
   void network() {
     const NetworkConfig& network = config_.network;
     for (const auto& each : split(network.director, ',')) address("network.director", each);
-    if (network.listen != "director") address("network.listen", network.listen);
+    if (network.broadcaster_apart()) address("network.broadcaster", network.broadcaster);
+    if (network.listen != NetworkConfig::kOwnAddress) address("network.listen", network.listen);
     if (network.limits.heartbeat_seconds * 2 > network.limits.silence_seconds)
       problem({"network.heartbeat-seconds", "network.silence-seconds"},
               "a living peer could be taken for dead between two pings",

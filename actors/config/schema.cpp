@@ -399,9 +399,11 @@ Section network_section() {
       {
           {"director", &C::director, any(), "",
            "host:port of the director's process, which the others dial."},
+          {"broadcaster", &C::broadcaster, any(), "",
+           "host:port of the broadcaster's process; director: it is in the director's."},
           {"listen", &C::listen, any(), "",
-           "host:port that it listens on; director: the one above. * is every address, port 0 any "
-           "free one."},
+           "host:port that a process which is dialled listens on; own: that of its role, above. * "
+           "is every address, port 0 any free one."},
           {"pki", &C::pki, path(PathKind::later_folder), "",
            "Folder with ca.pem, crl.pem and each process's NAME.pem and NAME.key (troupe pki)."},
           {"insecure", &C::insecure, any(), "",

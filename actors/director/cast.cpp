@@ -1,6 +1,7 @@
 #include "actors/director/cast.hpp"
 
 #include "actors/errors.hpp"
+#include "actors/link/broadcaster_stand_in.hpp"
 #include "actors/link/generator_stand_in.hpp"
 #include "actors/link/verifier_stand_in.hpp"
 
@@ -37,7 +38,7 @@ LedgerConfig ledger_config(const Config& config, std::size_t stage, PolicyVersio
 
 Cast::Cast(caf::blocking_actor* self, const RunPlan& plan, std::size_t stage,
            PolicyVersion first_version)
-    : self_(self), plan_(plan), stage_(stage) {
+    : self_(self), plan_(plan), stage_(stage), first_version_(first_version) {
   const Config& config = *plan_.config;
   ReplayBufferPlan buffer_plan{ledger_config(config, stage, first_version),
                                ticket_prompts(config, *plan_.materials, stage), deadlines(),
@@ -96,9 +97,11 @@ void Cast::enlist(const Enlistment& enlistment) {
       return entry.second.name == enlistment.name && entry.second.lease == enlistment.lease;
     });
   };
-  if (in_already(generator_parts_) || in_already(verifier_parts_)) return;
+  if (in_already(generator_parts_) || in_already(verifier_parts_) || in_already(relay_parts_))
+    return;
   const Part part{enlistment.name, 0, enlistment.lease};
-  const CallSheet sheet{cast_id(enlistment.lease, stage_), static_cast<std::uint32_t>(stage_)};
+  const CallSheet sheet{cast_id(enlistment.lease, stage_), static_cast<std::uint32_t>(stage_),
+                        first_version_};
   if (enlistment.generator) {
     GeneratorStandInPlan plan;
     plan.name = enlistment.name;
@@ -115,6 +118,12 @@ void Cast::enlist(const Enlistment& enlistment) {
     self_->monitor(actor);
     generator_parts_[actor.address()] = part;
     introduce(part.name, caf::actor_cast<Generator>(actor));
+  } else if (enlistment.broadcaster) {
+    const caf::actor actor = self_->spawn(
+        broadcaster_stand_in, BroadcasterStandInPlan{sheet, enlistment.broadcaster}, broadcaster_);
+    self_->monitor(actor);
+    relay_parts_[actor.address()] = part;
+    relays_[part.name] = actor;
   } else {
     const caf::actor actor = self_->spawn(
         verifier_stand_in,
@@ -133,12 +142,13 @@ void Cast::lose(std::map<caf::actor_addr, Part>& parts, const caf::down_msg& mes
   const bool left = message.reason == caf::exit_reason::normal;
   plan_.telemetry->event(left ? "left" : "lost",
                          name + (left ? " has left" : ": " + describe(message.reason)));
-  totals_complete_ = false;
+  if (&parts == &generator_parts_) totals_complete_ = false;
   const auto address = [&](const auto& actor) { return actor.address() == message.source; };
   if (const auto g = generators_.find(name); g != generators_.end() && address(g->second))
     generators_.erase(g);
   if (const auto v = verifiers_.find(name); v != verifiers_.end() && address(v->second))
     verifiers_.erase(v);
+  if (const auto r = relays_.find(name); r != relays_.end() && address(r->second)) relays_.erase(r);
 }
 
 std::string Cast::replace(std::map<caf::actor_addr, Part>& parts, const caf::down_msg& message,
@@ -158,7 +168,7 @@ std::string Cast::replace(std::map<caf::actor_addr, Part>& parts, const caf::dow
 }
 
 std::string Cast::down(const caf::down_msg& message) {
-  for (auto* parts : {&generator_parts_, &verifier_parts_}) {
+  for (auto* parts : {&generator_parts_, &verifier_parts_, &relay_parts_}) {
     const auto found = parts->find(message.source);
     if (found == parts->end() || found->second.lease == 0) continue;
     lose(*parts, message);
@@ -200,6 +210,10 @@ LedgerRecord Cast::dismiss(const std::string& reason) {
 void Cast::send_home() {
   generator_parts_.clear();
   verifier_parts_.clear();
+  relay_parts_.clear();
+  for (const auto& [name, actor] : relays_)
+    self_->send_exit(actor, caf::exit_reason::user_shutdown);
+  relays_.clear();
   for (const auto& [name, actor] : verifiers_)
     self_->send_exit(actor, caf::exit_reason::user_shutdown);
   for (const auto& [name, actor] : generators_)

@@ -40,6 +40,7 @@ class Cast {
   bool is_generator(const std::string& name) const { return generators_.contains(name); }
   bool has_generators() const { return !generator_parts_.empty(); }
   bool has_verifiers() const { return !verifier_parts_.empty(); }
+  bool has_relays() const { return !relay_parts_.empty(); }  // broadcasters elsewhere
   std::vector<std::string> names() const;
 
  private:
@@ -62,11 +63,13 @@ class Cast {
   caf::blocking_actor* self_;
   const RunPlan& plan_;
   std::size_t stage_;
+  PolicyVersion first_version_;
   ReplayBuffer buffer_;
   Broadcaster broadcaster_;
   std::map<std::string, Generator> generators_;  // by name
   std::map<std::string, Verifier> verifiers_;
-  std::map<caf::actor_addr, Part> generator_parts_, verifier_parts_;
+  std::map<std::string, caf::actor> relays_;
+  std::map<caf::actor_addr, Part> generator_parts_, verifier_parts_, relay_parts_;
   GeneratorTotals totals_;
   bool totals_complete_ = true;
 };

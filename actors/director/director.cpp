@@ -38,6 +38,7 @@ class Direction {
   LearnerOutcome wait_for_learner(Cast* cast);
   void wait(Cast* cast);
   void check_stall(const Cast* cast);
+  std::string missing_role(const Cast& cast) const;
   void check_company(const Cast& cast);
   void check_evaluation();
   void stop();
@@ -332,20 +333,26 @@ void Direction::evaluate_during(std::int32_t update, const Weights& weights) {
   ask_evaluator(weights, config().evaluation.prompts_during, update);
 }
 
+/// Which role a stage cannot go on without and nobody plays; empty: none.
+std::string Direction::missing_role(const Cast& cast) const {
+  if (!cast.has_generators()) return "generator";
+  if (!cast.has_verifiers()) return "verifier";
+  return config().network.broadcaster_apart() && !cast.has_relays() ? "broadcaster" : "";
+}
+
 /// A stage cannot go on without a generator and a verifier; those of other processes are waited for.
 void Direction::check_company(const Cast& cast) {
   const double now = plan_.telemetry->seconds_since_start();
-  if (cast.has_generators() && cast.has_verifiers()) complete_at_ = now;
+  const std::string missing = missing_role(cast);
+  if (missing.empty()) complete_at_ = now;
   const double alone = now - complete_at_;
   if (alone < config().network.join_deadline_seconds) return;
-  fail(std::string("no ") + (cast.has_generators() ? "verifier" : "generator") +
-       " has joined for " + std::to_string(static_cast<int>(alone)) +
+  fail("no " + missing + " has joined for " + std::to_string(static_cast<int>(alone)) +
        " s (network.join-deadline-seconds)");
 }
 
 void Direction::check_stall(const Cast* cast) {
-  if (cast != nullptr && plan_.office != nullptr &&
-      (!cast->has_generators() || !cast->has_verifiers()))
+  if (cast != nullptr && plan_.office != nullptr && !missing_role(*cast).empty())
     return check_company(*cast);
   if (cast != nullptr) complete_at_ = plan_.telemetry->seconds_since_start();
   const double stalled = plan_.telemetry->seconds_since_progress();

@@ -61,16 +61,21 @@ kj::Promise<void> TicketDesk::notice(NoticeContext context) {
       .ignoreResult();
 }
 
+WeightDesk::Take taking_from(DeskTerms terms, Broadcaster broadcaster, std::string who) {
+  return [terms = std::move(terms), broadcaster = std::move(broadcaster),
+          who = std::move(who)](std::uint64_t at_least) {
+    return ask<Weights>(terms.porter, broadcaster, terms.deadline, take_atom::value, who, at_least);
+  };
+}
+
 kj::Promise<void> WeightDesk::next(NextContext context) {
   const auto params = context.getParams();
-  return ask<Weights>(terms_.porter, broadcaster_, terms_.deadline, take_atom::value, who_,
-                      params.getAtLeast())
-      .then([context](Weights weights) mutable -> kj::Promise<void> {
-        if (!weights) return kj::READY_NOW;  // none yet
-        return send_weights(weights, context.getParams().getSink()).then([context]() mutable {
-          context.getResults().setSent(true);
-        });
-      });
+  return take_(params.getAtLeast()).then([context](Weights weights) mutable -> kj::Promise<void> {
+    if (!weights) return kj::READY_NOW;  // none yet
+    return send_weights(weights, context.getParams().getSink()).then([context]() mutable {
+      context.getResults().setSent(true);
+    });
+  });
 }
 
 kj::Promise<void> RolloutDesk::take(TakeContext context) {

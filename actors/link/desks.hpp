@@ -4,6 +4,7 @@
 #include "actors/link/bridge.hpp"
 #include "messages/wire/roles.capnp.h"
 
+#include <functional>
 #include <string>
 
 namespace troupe {
@@ -29,15 +30,17 @@ class TicketDesk final : public wire::TicketSource::Server {
 /// Published weights, in buckets of 1 MiB that are sent from where they lie.
 class WeightDesk final : public wire::WeightSource::Server {
  public:
-  WeightDesk(DeskTerms terms, Broadcaster broadcaster, std::string who)
-      : terms_(std::move(terms)), broadcaster_(std::move(broadcaster)), who_(std::move(who)) {}
+  /// The newest version if it is at least that; empty: none yet.
+  using Take = std::function<kj::Promise<Weights>(std::uint64_t at_least)>;
+  explicit WeightDesk(Take take) : take_(std::move(take)) {}
   kj::Promise<void> next(NextContext context) override;
 
  private:
-  DeskTerms terms_;
-  Broadcaster broadcaster_;
-  std::string who_;
+  Take take_;
 };
+
+/// Asks a broadcaster in the name of `who`.
+WeightDesk::Take taking_from(DeskTerms terms, Broadcaster broadcaster, std::string who);
 
 /// Rollouts of one generator, for one verifier.
 class RolloutDesk final : public wire::RolloutSource::Server {

@@ -29,31 +29,20 @@ kj::Promise<Rollouts> rollouts_of(
 
 FrontDesk::FrontDesk(wire::Loop& loop, const OfficePlan& plan, Announce announce)
     : plan_(plan), timer_(loop.timer), announce_(std::move(announce)), roster_(random_lease()) {
-  auto port = wire::listen(loop.io.getNetwork(), plan_.listen);
-  port_number_ = port->getPort();
-  wire::Gatekeeper::Events events{
-      [this](const wire::Visitor& visitor) {
-        return wire::make_gate(
-            plan_.terms, visitor.identity,
-            [this, visitor](const wire::PeerIdentity& identity, wire::Hello::Reader hello) {
-              return kj::Promise<wire::Granted>(admit(visitor, identity, hello));
-            });
-      },
-      [this](const wire::Visitor& visitor, const wire::End& end) { ended(visitor, end); },
-      [this](const std::string& address, wire::Refusal refusal, const std::string& text) {
-        plan_.telemetry->metrics()
-            .counter("troupe_link_refused_total", wire::to_string(refusal))
-            .Increment();
-        plan_.telemetry->event(
-            "link_refused", address + ": " + std::string(wire::to_string(refusal)) + ": " + text);
-      }};
-  if (plan_.tls) {
-    tls_ = kj::heap<wire::TlsContext>(*plan_.tls, timer_);
-    keeper_ = kj::heap<wire::Gatekeeper>(kj::mv(port), *tls_, timer_, plan_.limits, kj::mv(events));
-  } else {
-    keeper_ = kj::heap<wire::Gatekeeper>(wire::Gatekeeper::Insecure{}, kj::mv(port), timer_,
-                                         plan_.limits, kj::mv(events));
-  }
+  if (plan_.tls) tls_ = kj::heap<wire::TlsContext>(*plan_.tls, timer_);
+  Door::Events guests;
+  guests.grant = [this](const wire::Visitor& visitor) {
+    return wire::make_gate(
+        plan_.terms, visitor.identity,
+        [this, visitor](const wire::PeerIdentity& identity, wire::Hello::Reader hello) {
+          return kj::Promise<wire::Granted>(admit(visitor, identity, hello));
+        });
+  };
+  guests.ended = [this](const wire::Visitor& visitor, const wire::End& end) {
+    ended(visitor, end);
+  };
+  door_ = kj::heap<Door>(loop, DoorPlan{plan_.listen, plan_.limits, plan_.telemetry}, tls_.get(),
+                         guests);
 }
 
 wire::Granted FrontDesk::admit(const wire::Visitor& visitor, const wire::PeerIdentity& identity,
@@ -61,9 +50,14 @@ wire::Granted FrontDesk::admit(const wire::Visitor& visitor, const wire::PeerIde
   const std::string& name = identity.name;
   if (identity.role == "observer")
     return {1, kj::heap<ObserverPostDesk>(*this, *plan_.telemetry, plan_.terms.run_id)};
-  if (identity.role != "generator" && identity.role != "verifier")
+  const bool hands_weights_on = identity.role == "broadcaster" && plan_.broadcaster_apart;
+  if (identity.role != "generator" && identity.role != "verifier" && !hands_weights_on)
     wire::refuse_join(wire::JoinRefusal::role_mismatch,
-                      "the role " + identity.role + " has no place here");
+                      "the role " + identity.role + " has no place here" +
+                          (identity.role == "broadcaster"
+                               ? ": network.broadcaster of this config says that it is in the "
+                                 "director's process"
+                               : ""));
   const std::uint64_t vacated = vacate(name, hello.getLease());
   const Roster::Decision decision =
       roster_.join(name, identity.role, visitor.session, hello.getLease());
@@ -86,26 +80,25 @@ wire::Granted FrontDesk::admit(const wire::Visitor& visitor, const wire::PeerIde
   seat->lease = decision.lease;
   seat->session = visitor.session;
   seat->enlisted = false;
-  seat->generator = nullptr;
-  seat->verifier = nullptr;
+  seat->sites = {};
   seat->joined = timer_.now();
   if (seat->joins++ > 0)
     plan_.telemetry->metrics().counter("troupe_link_reconnects_total", name).Increment();
   plan_.telemetry->metrics().gauge("troupe_link_peer_connected", name).Set(1);
   names_[visitor.session] = name;
   if (const std::uint64_t old = decision.replaced.value_or(vacated))
-    keeper_->close(old, name + " joined again");
+    door_->close(old, name + " joined again");
   plan_.telemetry->event("joined",
                          name + " (" + identity.role + ") from " + visitor.address +
                              (decision.entry == Roster::Entry::resumed ? ", resumed" : ""));
   return {decision.lease, post_for(identity.role, name, visitor.session)};
 }
 
-/// A verifier goes on with nothing after a lost link, even if the end of it was not noticed here: its stay ends, and what
-/// it held goes to others. Returns the session of that stay, if it is open.
+/// All but generators go on with nothing after a lost link, even if the end of it was not noticed here: the stay ends, and
+/// what it held goes to others. Returns the session of that stay, if it is open.
 std::uint64_t FrontDesk::vacate(const std::string& name, std::uint64_t lease) {
   const Seat* seat = find(name, lease);
-  if (seat == nullptr || seat->role != "verifier") return 0;
+  if (seat == nullptr || seat->role == "generator") return 0;
   const std::uint64_t session = seat->session;
   roster_.away(name, session);
   roster_.give_up(name, lease);
@@ -116,6 +109,7 @@ std::uint64_t FrontDesk::vacate(const std::string& name, std::uint64_t lease) {
 capnp::Capability::Client FrontDesk::post_for(const std::string& role, const std::string& name,
                                               std::uint64_t session) {
   if (role == "generator") return kj::heap<GeneratorPostDesk>(*this, name, session);
+  if (role == "broadcaster") return kj::heap<BroadcasterPostDesk>(*this, name, session);
   return kj::heap<VerifierPostDesk>(*this, name, session);
 }
 
@@ -132,19 +126,29 @@ std::vector<std::pair<const Seat*, double>> FrontDesk::seats() const {
   return all;
 }
 
-void FrontDesk::enlist(const std::string& name, std::uint64_t session,
-                       kj::Maybe<wire::GeneratorSite::Client> generator,
-                       kj::Maybe<wire::VerifierSite::Client> verifier) {
+void FrontDesk::enlist(const std::string& name, std::uint64_t session, Sites sites) {
   const auto found = seats_.find(name);
   KJ_REQUIRE(found != seats_.end() && found->second->session == session,
              "this session has no seat any more");
   Seat& seat = *found->second;
-  seat.generator = kj::mv(generator);
-  seat.verifier = kj::mv(verifier);
+  seat.sites = kj::mv(sites);
   seat.enlisted = true;
   if (!seat.casting) return announce_(seat.name, seat.role, seat.lease);
   const caf::actor stand_in = seat.casting->stand_in;
   keep(send_casting(seat).then([stand_in] { caf::anon_send(stand_in, attached_atom::value); }));
+}
+
+void FrontDesk::weights_at(const std::string& address) {
+  wire::parse_address(address);  // throws at the peer if it is none
+  weights_at_ = address;
+  for (const auto& [name, seat] : seats_) {
+    KJ_IF_MAYBE (site, seat->sites.generator) {
+      auto request = site->weightsAtRequest();
+      request.setAddress(address);
+      keep(in_time(request.send().ignoreResult()).catch_([](kj::Exception&&) {
+      }));  // gone: told with its next casting
+    }
+  }
 }
 
 void FrontDesk::report(const std::string& name, std::uint64_t session, const SiteReport& report) {
@@ -181,8 +185,7 @@ void FrontDesk::ended(const wire::Visitor& visitor, const wire::End& end) {
   Seat& seat = *seats_.at(name);
   seat.session = 0;
   seat.enlisted = false;
-  seat.generator = nullptr;
-  seat.verifier = nullptr;
+  seat.sites = {};
   const std::string why =
       std::string(wire::to_string(end.reason)) + (end.text.empty() ? "" : ": " + end.text);
   plan_.telemetry->metrics().gauge("troupe_link_peer_connected", name).Set(0);
@@ -212,24 +215,33 @@ kj::Promise<void> FrontDesk::cast(Seat& seat, Seat::Casting casting) {
   return send_casting(seat);
 }
 
+kj::Promise<void> FrontDesk::send_generator_casting(Seat& seat, wire::GeneratorSite::Client& site) {
+  const Seat::Casting& casting = *seat.casting;
+  auto request = site.beginRequest();
+  write(casting.sheet, request.initSheet());
+  request.setTickets(kj::heap<TicketDesk>(terms(casting.stand_in)));
+  if (plan_.broadcaster_apart)
+    request.setWeightsAt(weights_at_);
+  else
+    request.setWeights(
+        kj::heap<WeightDesk>(taking_from(terms(casting.stand_in), casting.broadcaster, seat.name)));
+  return in_time(request.send().ignoreResult());
+}
+
 kj::Promise<void> FrontDesk::send_casting(Seat& seat) {
   const Seat::Casting& casting = *seat.casting;
-  const auto write_sheet = [&](wire::CallSheet::Builder sheet) {
-    sheet.setCast(casting.sheet.cast);
-    sheet.setStage(casting.sheet.stage);
-  };
-  KJ_IF_MAYBE (site, seat.generator) {
+  KJ_IF_MAYBE (site, seat.sites.generator) return send_generator_casting(seat, *site);
+  KJ_IF_MAYBE (site, seat.sites.verifier) {
     auto request = site->beginRequest();
-    write_sheet(request.initSheet());
-    request.setTickets(kj::heap<TicketDesk>(terms(casting.stand_in)));
-    request.setWeights(
-        kj::heap<WeightDesk>(terms(casting.stand_in), casting.broadcaster, seat.name));
+    write(casting.sheet, request.initSheet());
+    request.setVerdicts(kj::heap<VerdictDesk>(terms(casting.stand_in), casting.buffer));
     return in_time(request.send().ignoreResult());
   }
-  KJ_IF_MAYBE (site, seat.verifier) {
+  KJ_IF_MAYBE (site, seat.sites.broadcaster) {
     auto request = site->beginRequest();
-    write_sheet(request.initSheet());
-    request.setVerdicts(kj::heap<VerdictDesk>(terms(casting.stand_in), casting.buffer));
+    write(casting.sheet, request.initSheet());
+    request.setWeights(
+        kj::heap<WeightDesk>(taking_from(terms(casting.stand_in), casting.broadcaster, seat.name)));
     return in_time(request.send().ignoreResult());
   }
   return KJ_EXCEPTION(DISCONNECTED, "the process is away");
@@ -237,7 +249,7 @@ kj::Promise<void> FrontDesk::send_casting(Seat& seat) {
 
 kj::Promise<Rollouts> FrontDesk::take(Seat& seat, std::uint32_t count,
                                       const RolloutIds& acknowledged) {
-  KJ_IF_MAYBE (site, seat.generator) {
+  KJ_IF_MAYBE (site, seat.sites.generator) {
     auto request = site->takeRequest();
     request.setCount(count);
     write(acknowledged, request.initAcknowledged(static_cast<unsigned>(acknowledged.size())));
@@ -247,7 +259,7 @@ kj::Promise<Rollouts> FrontDesk::take(Seat& seat, std::uint32_t count,
 }
 
 kj::Promise<SiteTotals> FrontDesk::end_generator(Seat& seat) {
-  KJ_IF_MAYBE (site, seat.generator) {
+  KJ_IF_MAYBE (site, seat.sites.generator) {
     return in_time(site->endRequest().send().then([](auto&& results) {
       SiteTotals totals;
       totals.generated = {results.getSampledTokens(), results.getPromptTokens(),
@@ -261,7 +273,7 @@ kj::Promise<SiteTotals> FrontDesk::end_generator(Seat& seat) {
 
 kj::Promise<void> FrontDesk::join(Seat& seat, const std::string& generator_name,
                                   const Generator& generator) {
-  KJ_IF_MAYBE (site, seat.verifier) {
+  KJ_IF_MAYBE (site, seat.sites.verifier) {
     auto request = site->joinRequest();
     request.setGenerator(generator_name);
     request.setSource(kj::heap<RolloutDesk>(terms(seat.casting->stand_in), generator));
@@ -273,11 +285,13 @@ kj::Promise<void> FrontDesk::join(Seat& seat, const std::string& generator_name,
 void FrontDesk::release(Seat& seat, std::uint64_t cast) {
   if (!seat.casting || seat.casting->sheet.cast != cast) return;
   seat.casting.reset();
-  KJ_IF_MAYBE (site, seat.generator)
-    keep(in_time(site->endRequest().send().ignoreResult()).catch_([](kj::Exception&&) {
+  const auto end = [this](auto& site) {
+    keep(in_time(site.endRequest().send().ignoreResult()).catch_([](kj::Exception&&) {
     }));  // gone: nothing to end
-  KJ_IF_MAYBE (site, seat.verifier)
-    keep(in_time(site->endRequest().send().ignoreResult()).catch_([](kj::Exception&&) {}));
+  };
+  KJ_IF_MAYBE (site, seat.sites.generator) end(*site);
+  KJ_IF_MAYBE (site, seat.sites.verifier) end(*site);
+  KJ_IF_MAYBE (site, seat.sites.broadcaster) end(*site);
 }
 
 void FrontDesk::dismiss(const std::string& reason, std::function<void()> told) {
@@ -285,16 +299,14 @@ void FrontDesk::dismiss(const std::string& reason, std::function<void()> told) {
   auto all = kj::heapArrayBuilder<kj::Promise<void>>(seats_.size());
   for (const auto& [name, seat] : seats_) {
     kj::Promise<void> one = kj::READY_NOW;
-    KJ_IF_MAYBE (site, seat->generator) {
-      auto request = site->dismissRequest();
+    const auto dismiss = [&](auto& site) {
+      auto request = site.dismissRequest();
       request.setReason(reason);
       one = request.send().ignoreResult();
-    }
-    KJ_IF_MAYBE (site, seat->verifier) {
-      auto request = site->dismissRequest();
-      request.setReason(reason);
-      one = request.send().ignoreResult();
-    }
+    };
+    KJ_IF_MAYBE (site, seat->sites.generator) dismiss(*site);
+    KJ_IF_MAYBE (site, seat->sites.verifier) dismiss(*site);
+    KJ_IF_MAYBE (site, seat->sites.broadcaster) dismiss(*site);
     all.add(one.catch_([](kj::Exception&&) {}));  // who is gone needs no word
   }
   keep(kj::joinPromises(all.finish()).then([told] { told(); }));

@@ -1,10 +1,11 @@
 #pragma once
 // The part of the office that lives on the loop: sessions, seats and what they are cast for.
+#include "actors/link/call_sheet.hpp"
 #include "actors/link/desks.hpp"
+#include "actors/link/door.hpp"
 #include "actors/link/office.hpp"
 #include "actors/link/roster.hpp"
 #include "actors/link/site_report.hpp"
-#include "messages/wire/gatekeeper.hpp"
 #include "messages/wire/kj_thread.hpp"
 
 #include <kj/async.h>
@@ -16,17 +17,23 @@
 
 namespace troupe {
 
+/// What a process offers; one of the three is there.
+struct Sites {
+  kj::Maybe<wire::GeneratorSite::Client> generator;
+  kj::Maybe<wire::VerifierSite::Client> verifier;
+  kj::Maybe<wire::BroadcasterSite::Client> broadcaster;
+};
+
 /// One process that offered itself. `cast`, once there, is repeated to the process after a lost link.
 struct Seat {
   std::string name, role, address, host;
   std::uint64_t lease = 0, session = 0, joins = 0, process_id = 0;
   bool enlisted = false;  // of this session
-  kj::Maybe<wire::GeneratorSite::Client> generator;
-  kj::Maybe<wire::VerifierSite::Client> verifier;
+  Sites sites;
   struct Casting {
     CallSheet sheet;
     caf::actor stand_in;
-    Broadcaster broadcaster;  // of a generator
+    Broadcaster broadcaster;  // of a generator or broadcaster
     ReplayBuffer buffer;      // of a verifier
   };
   std::optional<Casting> casting;
@@ -42,7 +49,7 @@ class FrontDesk final : private kj::TaskSet::ErrorHandler {
 
   FrontDesk(wire::Loop& loop, const OfficePlan& plan, Announce announce);
 
-  unsigned port() const { return port_number_; }
+  unsigned port() const { return door_->port(); }
   /// The seat of this stay, if it has not been given up.
   Seat* find(const std::string& name, std::uint64_t lease);
   /// Announces everyone who is enlisted.
@@ -52,9 +59,9 @@ class FrontDesk final : private kj::TaskSet::ErrorHandler {
   std::vector<std::pair<const Seat*, double>> seats() const;  // with seconds since they joined
 
   // What the posts of a session call.
-  void enlist(const std::string& name, std::uint64_t session,
-              kj::Maybe<wire::GeneratorSite::Client> generator,
-              kj::Maybe<wire::VerifierSite::Client> verifier);
+  void enlist(const std::string& name, std::uint64_t session, Sites sites);
+  /// The broadcaster's gate is there from now on: generators are told.
+  void weights_at(const std::string& address);
   void report(const std::string& name, std::uint64_t session, const SiteReport& report);
   kj::Promise<void> leave(const std::string& name, std::uint64_t session);
 
@@ -80,6 +87,7 @@ class FrontDesk final : private kj::TaskSet::ErrorHandler {
   void ended(const wire::Visitor& visitor, const wire::End& end);
   void give_up(const std::string& name, std::uint64_t lease, const std::string& why);
   kj::Promise<void> send_casting(Seat& seat);
+  kj::Promise<void> send_generator_casting(Seat& seat, wire::GeneratorSite::Client& site);
   DeskTerms terms(const caf::actor& porter) const;
   void taskFailed(kj::Exception&& exception) override;
 
@@ -90,10 +98,10 @@ class FrontDesk final : private kj::TaskSet::ErrorHandler {
   std::map<std::string, std::unique_ptr<Seat>> seats_;  // by name
   std::map<std::uint64_t, std::string> names_;          // of joined peers, by session
   kj::Own<wire::TlsContext> tls_;                       // null: plain
-  unsigned port_number_ = 0;
-  bool over_ = false;  // everyone was dismissed: who hangs up is not lost
+  std::string weights_at_;  // the broadcaster's gate; empty: in this process, or not there yet
+  bool over_ = false;       // everyone was dismissed: who hangs up is not lost
   kj::TaskSet tasks_{*this};
-  kj::Own<wire::Gatekeeper> keeper_;  // last: its callbacks use all above
+  kj::Own<Door> door_;  // last: its callbacks use all above
 };
 
 }  // namespace troupe

@@ -35,7 +35,7 @@ struct Office::Link {
 };
 
 /// A seat as its stand-in holds it: a name, looked up on the loop with each call.
-class LinkedSeat final : public GeneratorSeat, public VerifierSeat {
+class LinkedSeat final : public GeneratorSeat, public VerifierSeat, public BroadcasterSeat {
  public:
   LinkedSeat(std::shared_ptr<Office::Link> link, std::string name, std::uint64_t lease)
       : link_(std::move(link)), name_(std::move(name)), lease_(lease) {}
@@ -106,9 +106,10 @@ Office::Office(OfficePlan plan) : link_(std::make_shared<Link>()) {
     const caf::actor director = link ? link->chief() : caf::actor();
     if (!director) return;
     const auto seat = std::make_shared<LinkedSeat>(link, name, lease);
-    Enlistment enlistment{name, lease, nullptr, nullptr};
+    Enlistment enlistment{name, lease, nullptr, nullptr, nullptr};
     if (role == "generator") enlistment.generator = seat;
     if (role == "verifier") enlistment.verifier = seat;
+    if (role == "broadcaster") enlistment.broadcaster = seat;
     caf::anon_send(director, enlisted_atom::value, enlistment);
   };
   unsigned port = 0;

@@ -16,12 +16,13 @@
 
 namespace troupe {
 
-/// A role in another process, offered to whoever casts. One of the two is there.
+/// A role in another process, offered to whoever casts. One of the three is there.
 struct Enlistment {
   std::string name;
   std::uint64_t lease = 0;  // of this stay; the same stay may be announced twice
   std::shared_ptr<GeneratorSeat> generator;
   std::shared_ptr<VerifierSeat> verifier;
+  std::shared_ptr<BroadcasterSeat> broadcaster;
 };
 
 using enlisted_atom = caf::atom_constant<caf::atom("enlisted")>;
@@ -33,6 +34,7 @@ struct OfficePlan {
   wire::GateTerms terms;
   double lease_seconds = 1;  // a generator's link may be away that long before its seat is given up
   std::uint32_t rollouts_at_once = 64;  // per message
+  bool broadcaster_apart = false;       // generators get their weights from another process
   Deadlines deadlines;
   Telemetry* telemetry = nullptr;
 };

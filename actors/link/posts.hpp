@@ -10,7 +10,7 @@ class GeneratorPostDesk final : public wire::GeneratorPost::Server {
   GeneratorPostDesk(FrontDesk& desk, std::string name, std::uint64_t session)
       : desk_(desk), name_(std::move(name)), session_(session) {}
   kj::Promise<void> enlist(EnlistContext context) override {
-    desk_.enlist(name_, session_, context.getParams().getSite(), nullptr);
+    desk_.enlist(name_, session_, {context.getParams().getSite(), nullptr, nullptr});
     return kj::READY_NOW;
   }
   kj::Promise<void> report(ReportContext context) override {
@@ -30,7 +30,28 @@ class VerifierPostDesk final : public wire::VerifierPost::Server {
   VerifierPostDesk(FrontDesk& desk, std::string name, std::uint64_t session)
       : desk_(desk), name_(std::move(name)), session_(session) {}
   kj::Promise<void> enlist(EnlistContext context) override {
-    desk_.enlist(name_, session_, nullptr, context.getParams().getSite());
+    desk_.enlist(name_, session_, {nullptr, context.getParams().getSite(), nullptr});
+    return kj::READY_NOW;
+  }
+  kj::Promise<void> report(ReportContext context) override {
+    desk_.report(name_, session_, read_report(context.getParams().getFacts()));
+    return kj::READY_NOW;
+  }
+
+ private:
+  FrontDesk& desk_;
+  std::string name_;
+  std::uint64_t session_;
+};
+
+class BroadcasterPostDesk final : public wire::BroadcasterPost::Server {
+ public:
+  BroadcasterPostDesk(FrontDesk& desk, std::string name, std::uint64_t session)
+      : desk_(desk), name_(std::move(name)), session_(session) {}
+  kj::Promise<void> enlist(EnlistContext context) override {
+    const auto params = context.getParams();
+    desk_.enlist(name_, session_, {nullptr, nullptr, params.getSite()});
+    desk_.weights_at(params.getAddress());
     return kj::READY_NOW;
   }
   kj::Promise<void> report(ReportContext context) override {

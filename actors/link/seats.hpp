@@ -3,6 +3,7 @@
 // tests bring their own.
 #include "actors/interfaces.hpp"
 #include "actors/link/bridge.hpp"
+#include "actors/link/call_sheet.hpp"
 
 #include <cstdint>
 #include <string>
@@ -11,12 +12,6 @@ namespace troupe {
 
 using lost_atom = caf::atom_constant<caf::atom("lost")>;
 using leave_atom = caf::atom_constant<caf::atom("leave")>;
-
-/// What a role is cast for; see CallSheet in roles.capnp.
-struct CallSheet {
-  std::uint64_t cast = 0;
-  std::uint32_t stage = 0;
-};
 
 /// How a generator's process spent the stage.
 struct SiteTotals {
@@ -48,6 +43,16 @@ class VerifierSeat {
                      Answer<caf::unit_t> answer) = 0;
   virtual void join(const std::string& name, const Generator& generator,
                     Answer<caf::unit_t> answer) = 0;
+  virtual void release() = 0;
+};
+
+/// As GeneratorSeat.
+class BroadcasterSeat {
+ public:
+  virtual ~BroadcasterSeat() = default;
+  /// The process takes weights from `broadcaster` from now on and hands them to generators.
+  virtual void begin(const CallSheet& sheet, const caf::actor& stand_in,
+                     const Broadcaster& broadcaster, Answer<caf::unit_t> answer) = 0;
   virtual void release() = 0;
 };
 

@@ -1,47 +1,29 @@
 #pragma once
 // The process of a generator or verifier: joins the director's process, is cast by it, leaves.
 #include "actors/interfaces.hpp"
-#include "actors/link/seats.hpp"
-#include "actors/link/site_report.hpp"
-#include "actors/telemetry/telemetry.hpp"
+#include "actors/link/call_sheet.hpp"
+#include "actors/link/desk_host.hpp"
+#include "actors/link/membership.hpp"
 #include "actors/waiting_line.hpp"
-#include "messages/wire/limits.hpp"
-#include "messages/wire/tls.hpp"
 
 #include <caf/actor_system.hpp>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
-#include <string>
-#include <vector>
 
 namespace troupe {
 
-struct SitePlan {
-  std::string name, role;              // "generator" or "verifier"
-  std::vector<std::string> addresses;  // of the director's process, tried in turn
-  std::optional<wire::TlsFiles> tls;   // none: plain TCP, loopback only
-  wire::LinkLimits limits;
-  std::string config_digest;
-  double away_deadline_seconds = 600;  // without the director; then the process ends
+class SiteDesk;
+
+struct SitePlan : MemberPlan {  // role: "generator" or "verifier"
   std::uint32_t rollouts_at_once = 64;
   std::uint64_t elements = 0;  // of the model's weights
   Deadlines deadlines;
-  Telemetry* telemetry = nullptr;
   caf::actor_system* system = nullptr;
   /// One of the two, by role. Called on the loop with each casting.
   std::function<Generator(const CallSheet&, const ReplayBuffer&, const Broadcaster&)>
       cast_generator;
   std::function<Verifier(const CallSheet&, const ReplayBuffer&)> cast_verifier;
-  /// Asked about once a second, on the loop; tokens per second are filled in.
-  std::function<SiteReport()> report;
-};
-
-/// Why the process has nothing left to do.
-struct SiteEnd {
-  enum class Kind { dismissed, left, refused, away_too_long, actor_died } kind = Kind::dismissed;
-  std::string text;
 };
 
 /// Safe from any thread. Owns the loop's thread.
@@ -57,8 +39,7 @@ class Site {
   void leave(double seconds);
 
  private:
-  struct State;
-  std::shared_ptr<State> state_;  // shared with actors that may outlive the site
+  std::shared_ptr<DeskHost<SiteDesk, SiteEnd>> host_;
 };
 
 }  // namespace troupe

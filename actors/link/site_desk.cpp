@@ -5,16 +5,13 @@
 #include "actors/link/generator_proxies.hpp"
 #include "actors/link/site_servers.hpp"
 #include "actors/link/verifier_proxies.hpp"
-#include "actors/link/weight_inbox.hpp"
+#include "actors/link/weight_fetch.hpp"
 #include "messages/wire/network.hpp"
 
 #include <algorithm>
 #include <caf/send.hpp>
 #include <kj/debug.h>
-#include <prometheus/counter.h>
-#include <prometheus/gauge.h>
 #include <random>
-#include <unistd.h>
 #include <utility>
 
 namespace troupe {
@@ -88,23 +85,14 @@ class DeskRollouts final : public RolloutWay {
   std::uint64_t source_;
 };
 
-wire::Greeting greeting(const SitePlan& plan) {
-  constexpr std::size_t kLongest = 256;
-  char host[kLongest] = {};
-  gethostname(host, sizeof host - 1);
-  wire::Greeting hello;
-  hello.name = plan.name;
-  hello.role = plan.role;
-  hello.config_digest = plan.config_digest;
-  hello.host = host;
-  hello.process_id = static_cast<std::uint64_t>(getpid());
-  return hello;
-}
-
 }  // namespace
 
 SiteDesk::SiteDesk(wire::Loop& loop, const SitePlan& plan, Post post, Finish finish)
-    : plan_(plan), timer_(loop.timer), post_(std::move(post)), finish_(std::move(finish)) {
+    : plan_(plan),
+      network_(loop.io.getNetwork()),
+      timer_(loop.timer),
+      post_(std::move(post)),
+      finish_(std::move(finish)) {
   porter_ = plan_.system->spawn([post = post_](caf::event_based_actor* self) -> caf::behavior {
     self->set_down_handler([post](const caf::down_msg& down) {
       post([why = describe(down.reason), who = down.source](SiteDesk& desk) {
@@ -117,21 +105,14 @@ SiteDesk::SiteDesk(wire::Loop& loop, const SitePlan& plan, Post post, Finish fin
     return {errand_handler(self)};
   });
   if (plan_.tls) tls_ = kj::heap<wire::TlsContext>(*plan_.tls, timer_);
-  wire::Dial dial =
-      plan_.tls
-          ? wire::tls_dial(loop.io.getNetwork(), *tls_, {"director"}, plan_.limits.silence_seconds)
-          : wire::insecure_dial(loop.io.getNetwork(), plan_.limits.silence_seconds);
-  wire::Remote::Events events;
-  events.joined = [this](wire::Welcome::Reader, capnp::Capability::Client role) {
-    joined(kj::mv(role));
+  Membership::Events events;
+  events.joined = [this](capnp::Capability::Client granted) { joined(kj::mv(granted)); };
+  events.left = [this] { left(); };
+  events.report = [this](capnp::Capability::Client granted, const SiteReport& facts) {
+    return report(kj::mv(granted), facts);
   };
-  events.left = [this](const std::string& why) { left(why); };
-  events.missed = [this](const std::string& why) { plan_.telemetry->event("link_missed", why); };
-  events.refused = [this](const wire::JoinRefused& refusal) { return refused(refusal); };
-  remote_ = kj::heap<wire::Remote>(timer_, plan_.addresses, kj::mv(dial), greeting(plan_),
-                                   plan_.limits, kj::mv(events), std::random_device()());
-  keep(report());
-  keep(watch_absence(absences_));
+  events.over = [this](const SiteEnd& end) { this->finish(end.kind, end.text); };
+  membership_ = kj::heap<Membership>(loop, plan_, tls_.get(), std::move(events));
 }
 
 SiteDesk::~SiteDesk() noexcept(false) {
@@ -139,80 +120,47 @@ SiteDesk::~SiteDesk() noexcept(false) {
   caf::anon_send_exit(porter_, caf::exit_reason::user_shutdown);
 }
 
-void SiteDesk::joined(capnp::Capability::Client role) {
-  away_ = false;
-  plan_.telemetry->event(
-      "joined", "the director's process at " + KJ_ASSERT_NONNULL(remote_)->status().address);
+void SiteDesk::joined(capnp::Capability::Client post) {
   if (plan_.role == "generator") {
-    auto request = role.castAs<wire::GeneratorPost>().enlistRequest();
+    auto request = post.castAs<wire::GeneratorPost>().enlistRequest();
     request.setSite(kj::heap<GeneratorSiteServer>(*this));
     return keep(in_time(request.send().ignoreResult()));
   }
-  auto request = role.castAs<wire::VerifierPost>().enlistRequest();
+  auto request = post.castAs<wire::VerifierPost>().enlistRequest();
   request.setSite(kj::heap<VerifierSiteServer>(*this));
   keep(in_time(request.send().ignoreResult()));
 }
 
 /// What the process is cast for stays: the same cast may go on after a rejoin.
-void SiteDesk::left(const std::string& why) {
-  if (!ended_) plan_.telemetry->event("link_lost", why);
+void SiteDesk::left() {
   tickets_ = nullptr;
-  weights_ = nullptr;
+  if (weights_at_.empty()) weights_ = nullptr;
   verdicts_ = nullptr;
   sources_.clear();
-  away_ = true;
-  keep(watch_absence(++absences_));
 }
 
-bool SiteDesk::refused(const wire::JoinRefused& refusal) {
-  if (!wire::is_final(refusal.reason)) return true;
-  finish(SiteEnd::Kind::refused, refusal.text);
-  return false;
-}
-
-kj::Promise<void> SiteDesk::watch_absence(std::uint64_t absence) {
-  return timer_.afterDelay(wire::duration(plan_.away_deadline_seconds)).then([this, absence] {
-    if (away_ && absence == absences_)
-      finish(SiteEnd::Kind::away_too_long,
-             "the director's process could not be reached for " +
-                 std::to_string(static_cast<int>(plan_.away_deadline_seconds)) +
-                 " s (network.away-deadline-seconds); last: " +
-                 KJ_ASSERT_NONNULL(remote_)->status().last_reason);
-  });
-}
-
-kj::Promise<void> SiteDesk::report() {
-  return timer_.afterDelay(1 * kj::SECONDS).then([this]() -> kj::Promise<void> {
-    if (away_) return report();
-    SiteReport facts = plan_.report();
-    facts.tokens_per_second =
-        static_cast<double>(facts.tokens - std::min(facts.tokens, reported_tokens_));
-    reported_tokens_ = facts.tokens;
-    kj::Promise<void> sent = kj::READY_NOW;
-    auto role = KJ_ASSERT_NONNULL(remote_)->role();
-    if (plan_.role == "generator") {
-      auto request = role.castAs<wire::GeneratorPost>().reportRequest();
-      write(facts, request.initFacts());
-      sent = request.send().ignoreResult();
-    } else {
-      auto request = role.castAs<wire::VerifierPost>().reportRequest();
-      write(facts, request.initFacts());
-      sent = request.send().ignoreResult();
-    }
-    return in_time(kj::mv(sent)).catch_([](kj::Exception&&) {}).then([this] {
-      return report();
-    });  // told next time
-  });
+kj::Promise<void> SiteDesk::report(capnp::Capability::Client post, const SiteReport& facts) {
+  if (plan_.role == "generator") {
+    auto request = post.castAs<wire::GeneratorPost>().reportRequest();
+    write(facts, request.initFacts());
+    return request.send().ignoreResult();
+  }
+  auto request = post.castAs<wire::VerifierPost>().reportRequest();
+  write(facts, request.initFacts());
+  return request.send().ignoreResult();
 }
 
 kj::Promise<void> SiteDesk::begin_generator(const CallSheet& sheet,
                                             wire::TicketSource::Client tickets,
-                                            wire::WeightSource::Client weights) {
+                                            kj::Maybe<wire::WeightSource::Client> weights,
+                                            const std::string& weights_at) {
   tickets_ = kj::mv(tickets);
-  weights_ = kj::mv(weights);
+  const bool given = weights != nullptr;
+  if (given) weights_ = kj::mv(weights);
+  this->weights_at(weights_at);
   if (sheet_ && sheet_->cast == sheet.cast) {
     caf::anon_send(buffer_, attached_atom::value);
-    caf::anon_send(broadcaster_, attached_atom::value);
+    if (given) weights_attached();
     return kj::READY_NOW;
   }
   stop_casting("cast anew");
@@ -226,6 +174,45 @@ kj::Promise<void> SiteDesk::begin_generator(const CallSheet& sheet,
   run_in(porter_,
          [generator = generator_](caf::event_based_actor* self) { self->monitor(generator); });
   return kj::READY_NOW;
+}
+
+void SiteDesk::weights_attached() {
+  if (broadcaster_) caf::anon_send(broadcaster_, attached_atom::value);
+}
+
+/// Dials the broadcaster's gate. It is dialled for ever, since only the director's word counts on who belongs to the run.
+void SiteDesk::weights_at(const std::string& address) {
+  if (address == weights_at_) return;
+  weights_at_ = address;
+  weights_remote_ = nullptr;
+  if (address.empty()) return;
+  weights_ = nullptr;
+  wire::Dial dial =
+      plan_.tls ? wire::tls_dial(network_, *tls_, {"broadcaster"}, plan_.limits.silence_seconds)
+                : wire::insecure_dial(network_, plan_.limits.silence_seconds);
+  const auto say = [this](const char* what, const std::string& why) {
+    plan_.telemetry->event(what, "the broadcaster at " + weights_at_ + ": " + why);
+  };
+  wire::Remote::Events events;
+  events.joined = [this, say](wire::Welcome::Reader, capnp::Capability::Client source) {
+    say("joined", "weights come from there");
+    weights_ = source.castAs<wire::WeightSource>();
+    weights_attached();
+  };
+  events.left = [this, say](const std::string& why) {
+    weights_ = nullptr;
+    say("link_lost", why);
+  };
+  events.missed = [say](const std::string& why) { say("link_missed", why); };
+  events.refused = [say](const wire::JoinRefused& refusal) {
+    say("link_refused", refusal.text);
+    return true;
+  };
+  wire::Greeting greeting = greeting_of(plan_);
+  greeting.run_id = membership_->run_id();
+  weights_remote_ =
+      kj::heap<wire::Remote>(timer_, std::vector<std::string>{address}, kj::mv(dial), greeting,
+                             plan_.limits, kj::mv(events), std::random_device()());
 }
 
 /// Whoever is cast goes. What it held is void: its lease has ended, or the stage.
@@ -310,8 +297,8 @@ void SiteDesk::dismiss(const std::string& reason) {
 /// A generator gives up what is unfinished, and stays until what is finished has been taken.
 void SiteDesk::leave(double seconds) {
   const auto gone = [this] { finish(SiteEnd::Kind::left, "asked to leave"); };
-  if (!generator_ || away_) return gone();
-  auto post = KJ_ASSERT_NONNULL(remote_)->role().castAs<wire::GeneratorPost>();
+  if (!generator_ || membership_->away()) return gone();
+  auto post = membership_->post().castAs<wire::GeneratorPost>();
   leaving_ = true;
   auto stopped =
       ask<GeneratorTotals>(porter_, caf::actor_cast<Generator>(generator_), plan_.deadlines.request,
@@ -350,17 +337,9 @@ kj::Promise<void> SiteDesk::notice(const RolloutNotices& notices) {
 }
 
 kj::Promise<Weights> SiteDesk::next_weights(std::uint64_t at_least) {
-  KJ_IF_MAYBE (weights, weights_) {
-    auto inbox = std::make_shared<WeightInbox>(plan_.elements);
-    auto request = weights->nextRequest();
-    request.setAtLeast(at_least);
-    request.setSink(kj::heap<WeightSinkServer>(inbox, *plan_.telemetry));
-    auto moving = std::make_shared<Movement>(timer_, plan_.limits.call_seconds, inbox);
-    return request.send()
-        .then([inbox](auto&&) { return inbox->weights(); })  // empty: none yet
-        .exclusiveJoin(moving->stopped())
-        .attach(kj::mv(moving));
-  }
+  KJ_IF_MAYBE (weights, weights_)
+    return fetch_weights(*weights, std::max(at_least, sheet_ ? sheet_->first_version : 0),
+                         {plan_.elements, plan_.limits.call_seconds, plan_.telemetry}, timer_);
   return KJ_EXCEPTION(DISCONNECTED, "the link is away");
 }
 
@@ -387,6 +366,7 @@ kj::Promise<Rollouts> SiteDesk::take_from(std::uint64_t source, std::uint32_t co
 
 void SiteDesk::finish(SiteEnd::Kind kind, const std::string& text) {
   if (std::exchange(ended_, true)) return;
+  membership_->quiet();
   finish_({kind, text});
 }
 

@@ -1,6 +1,7 @@
 #pragma once
-// The part of a site that lives on the loop: the link to the director's process and what the process is cast for.
+// The part of a site that lives on the loop: what the process is cast for, and the links that this takes.
 #include "actors/link/desks.hpp"
+#include "actors/link/seats.hpp"
 #include "actors/link/site.hpp"
 #include "actors/link/ways.hpp"
 #include "messages/wire/kj_thread.hpp"
@@ -25,7 +26,9 @@ class SiteDesk final : private kj::TaskSet::ErrorHandler {
 
   // What the director's process calls (GeneratorSite and VerifierSite in roles.capnp).
   kj::Promise<void> begin_generator(const CallSheet& sheet, wire::TicketSource::Client tickets,
-                                    wire::WeightSource::Client weights);
+                                    kj::Maybe<wire::WeightSource::Client> weights,
+                                    const std::string& weights_at);
+  void weights_at(const std::string& address);
   kj::Promise<Rollouts> take(std::uint32_t count, const RolloutIds& acknowledged);
   kj::Promise<SiteTotals> end_generator();
   void begin_verifier(const CallSheet& sheet, wire::VerdictSink::Client verdicts);
@@ -49,34 +52,35 @@ class SiteDesk final : private kj::TaskSet::ErrorHandler {
   void keep(kj::Promise<void> task) { tasks_.add(kj::mv(task)); }
 
  private:
-  void joined(capnp::Capability::Client role);
-  void left(const std::string& why);
-  bool refused(const wire::JoinRefused& refusal);
-  kj::Promise<void> report();
-  kj::Promise<void> watch_absence(std::uint64_t absence);
+  void joined(capnp::Capability::Client post);
+  void left();
+  kj::Promise<void> report(capnp::Capability::Client post, const SiteReport& facts);
+  void weights_attached();
   void stop_casting(const char* why);
   void finish(SiteEnd::Kind kind, const std::string& text);
   void taskFailed(kj::Exception&& exception) override;
 
   const SitePlan plan_;
+  kj::Network& network_;
   kj::Timer& timer_;
   Post post_;
   Finish finish_;
   caf::actor porter_;              // asks local actors on the loop's behalf
   kj::Own<wire::TlsContext> tls_;  // null: plain
-  std::uint64_t absences_ = 0;     // counts the times the link was lost; even the first is one
-  bool away_ = true, ended_ = false, leaving_ = false;
+  bool ended_ = false, leaving_ = false;
 
   std::optional<CallSheet> sheet_;  // what the process is cast for
   caf::actor generator_, verifier_, buffer_, broadcaster_;
   kj::Maybe<wire::TicketSource::Client> tickets_;
-  kj::Maybe<wire::WeightSource::Client> weights_;
+  kj::Maybe<wire::WeightSource::Client>
+      weights_;             // of the director's process, or the broadcaster's
+  std::string weights_at_;  // the broadcaster's gate; empty: it has none
+  kj::Maybe<kj::Own<wire::Remote>> weights_remote_;
   kj::Maybe<wire::VerdictSink::Client> verdicts_;
   std::map<std::uint64_t, wire::RolloutSource::Client> sources_;
   std::map<std::uint64_t, caf::actor> source_actors_;
   std::uint64_t last_source_ = 0;
-  std::uint64_t reported_tokens_ = 0;
-  kj::Maybe<kj::Own<wire::Remote>> remote_;
+  kj::Own<Membership> membership_;
   kj::TaskSet tasks_{*this};
 };
 

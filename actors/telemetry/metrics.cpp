@@ -137,6 +137,8 @@ std::vector<MetricDefinition> make_list() {
        "Time until every generator holds a version.", "", kMilliToMinutes},
       {"troupe_broadcaster_subscriber_lag_versions", gauge, "Versions a generator is behind.",
        "actor"},
+      {"troupe_broadcaster_version", gauge, "Newest published policy version."},
+      {"troupe_broadcaster_handed_total", counter, "Versions handed out, one for each receiver."},
       {"troupe_broadcaster_bytes_total", counter, "Bytes of weights handed out."},
       {"troupe_broadcaster_checksum_mismatch_total", counter,
        "Versions whose digest did not match."},

@@ -6,6 +6,13 @@
 #   GeneratorSite  <-- begin, take, end ---  (a stand-in actor per generator)
 #                  --- grant, notice ----->  TicketSource      rights to generate, and what became of them
 #                  --- next -------------->  WeightSource      newest weights, written into the caller's WeightSink
+#
+#   broadcaster's process, if it is apart
+#   BroadcasterSite <-- begin, end --------  (a stand-in actor)
+#                  --- next -------------->  WeightSource      the newest weights, handed on to generators:
+#                  <-- next ---------------  WeightSource at its own gate, of a generator's process
+#
+#   verifier's process
 #   VerifierSite   <-- begin, join, end ---  (a stand-in actor per verifier)
 #                  --- take -------------->  RolloutSource     rollouts of one generator
 #                  --- append ------------>  VerdictSink       rollouts with their verdicts
@@ -22,6 +29,7 @@ struct CallSheet {
   # What a role is cast for.
   cast @0 :UInt64;           # Changes with every casting; the same after a lost link means: go on where you were.
   stage @1 :UInt32;          # Index of the rl stage in the config.
+  firstVersion @2 :UInt64;   # Policy version the stage begins with; older ones are of no use in it.
 }
 
 struct SiteFacts {
@@ -31,7 +39,8 @@ struct SiteFacts {
   version @2 :UInt64;        # Policy version held.
   hasVersion @3 :Bool;
   inFlight @4 :UInt32;       # Rollouts being sampled, or held until the replay buffer has them.
-  tokens @5 :UInt64;         # Sampled since the process started; a verifier: rollouts graded.
+  tokens @5 :UInt64;         # Sampled since the process started; a verifier: rollouts graded; a broadcaster: versions
+                             # handed to generators.
   tokensPerSecond @6 :Float64;   # Lately.
   busySeconds @7 :Float64;   # Of the stage.
   idleSeconds @8 :Float64;
@@ -47,14 +56,17 @@ interface GeneratorPost {
 }
 
 interface GeneratorSite {
-  begin @0 (sheet :CallSheet, tickets :TicketSource, weights :WeightSource) -> ();
-  # Be a generator of this stage. After a lost link the same cast goes on with the new capabilities.
+  begin @0 (sheet :CallSheet, tickets :TicketSource, weights :WeightSource, weightsAt :Text) -> ();
+  # Be a generator of this stage. After a lost link the same cast goes on with the new capabilities. Without `weights`
+  # they come from the broadcaster's gate at `weightsAt`; empty: it has not joined yet, and weightsAt will tell.
   take @1 (count :UInt32, acknowledged :List(UInt64)) -> (rollouts :List(Messages.Rollout));
   # Finished rollouts, oldest first, each until it is acknowledged; none after a while, so ask again.
   end @2 () -> (sampledTokens :UInt64, promptTokens :UInt64, rollouts :UInt64, busySeconds :Float64, idleSeconds :Float64);
   # The stage is over: what is unfinished is given up and accounted for by notices before this answers.
   dismiss @3 (reason :Text) -> ();
   # The run is over.
+  weightsAt @4 (address :Text) -> ();
+  # The broadcaster's gate is at this address from now on.
 }
 
 struct RolloutNotice {
@@ -70,6 +82,18 @@ interface TicketSource {
   # Answers when at least one ticket may be granted; none after a while, so ask again with the next sequence. The same
   # sequence again gives the same tickets.
   notice @1 (notices :List(RolloutNotice)) -> ();
+}
+
+interface BroadcasterPost {
+  enlist @0 (site :BroadcasterSite, address :Text) -> ();
+  # Offers to hand weights on to generators, who reach this process's gate at `address`, "host:port". Once per join.
+  report @1 (facts :SiteFacts) -> ();
+}
+
+interface BroadcasterSite {
+  begin @0 (sheet :CallSheet, weights :WeightSource) -> ();
+  end @1 () -> ();
+  dismiss @2 (reason :Text) -> ();
 }
 
 interface WeightSource {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# usage: processes_test.sh TROUPE whole_run|killed|stopped|left|scale|interrupt|orphans|refused
+# usage: processes_test.sh TROUPE whole_run|killed|stopped|left|scale|interrupt|orphans|apart|refused
 # Runs of several processes. Waits are polls with a deadline; no check is about time.
 set -euo pipefail
 troupe=$(realpath "$1")
@@ -25,7 +25,9 @@ start() {  # more arguments of up
   "$troupe" up "$config" --generators 2 --verifiers 1 --out runs --plain "$@" > output 2>&1 &
   up=$!
 }
-start_long() { start --set stage.rl.updates=100000 --set replay-buffer.batch=8 --set evaluation.every=0; }
+start_long() {  # more arguments
+  start --set stage.rl.updates=100000 --set replay-buffer.batch=8 --set evaluation.every=0 "$@"
+}
 ends_with() {  # EXIT-CODE
   local status=0
   wait "$up" || status=$?
@@ -124,6 +126,26 @@ orphans() {
   kill -9 "$up"
   until_true none_left
 }
+
+apart() {  # the broadcaster in a process of its own, killed again and again
+  start_long --set network.broadcaster=127.0.0.1:0
+  until_true training
+  until_true joined_times broadcaster 1
+  local time
+  for time in 2 3 4; do
+    kill -9 "$(id_of broadcaster)"
+    until_true joined_times broadcaster "$time"
+    grep -qF 'broadcaster died: signal 9 (Killed); started again' output || fail "no word of it"
+    local update
+    update=$(newest_update)
+    until_true newer_than "$update"  # generators have new weights
+  done
+  kill -INT "$up"
+  ends_with 130
+  balanced
+}
+newest_update() { sed -n 's/^rl \([0-9]*\)\/.*/\1/p' output | tail -1; }
+newer_than() { [ "$(newest_update)" -gt $(($1 + 20)) ]; }
 
 refuses() {  # ADDRESS TEXT ARGUMENTS...: a process that calls itself other
   local address=$1 text=$2 status=0

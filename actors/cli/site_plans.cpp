@@ -1,0 +1,125 @@
+#include "actors/cli/site_plans.hpp"
+
+#include "actors/broadcaster/broadcaster.hpp"
+#include "actors/cli/process.hpp"
+#include "actors/director/role_plans.hpp"
+#include "gpu/model/manifest.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <unistd.h>
+
+namespace troupe {
+namespace {
+
+std::vector<std::string> addresses_of(const std::string& list) {
+  std::vector<std::string> addresses;
+  for (std::size_t at = 0; at <= list.size();) {
+    const std::size_t end = std::min(list.find(',', at), list.size());
+    if (end > at) addresses.push_back(list.substr(at, end - at));
+    at = end + 1;
+  }
+  return addresses;
+}
+
+SiteReport report_of(Telemetry& telemetry, const std::string& name) {
+  SiteReport report;
+  report.process_id = static_cast<std::uint32_t>(getpid());
+  const ActorTime time = telemetry.activity(name).totals_since_mark();
+  report.busy_seconds = time.busy_seconds;
+  report.idle_seconds = time.idle_seconds;
+  return report;
+}
+
+SiteReport verifier_report(Telemetry& telemetry, const std::string& name) {
+  SiteReport report = report_of(telemetry, name);
+  for (const char* outcome : {"pass", "fail", "infra_error"})
+    report.tokens += static_cast<std::uint64_t>(
+        telemetry.metrics().counter("troupe_verifier_verdicts_total", outcome).Value());
+  return report;
+}
+
+SiteReport generator_report(Telemetry& telemetry, const std::string& name) {
+  Metrics& metrics = telemetry.metrics();
+  SiteReport report = report_of(telemetry, name);
+  report.tokens = static_cast<std::uint64_t>(
+      metrics.counter("troupe_generator_generated_tokens_total").Value());
+  report.in_flight =
+      static_cast<std::uint32_t>(metrics.gauge("troupe_generator_inflight", name).Value());
+  const double version = metrics.gauge("troupe_generator_weights_version", name).Value();
+  if (report.tokens > 0) report.version = static_cast<std::uint64_t>(version);
+  return report;
+}
+
+SiteReport relay_report(Telemetry& telemetry, const std::string& name) {
+  SiteReport report = report_of(telemetry, name);
+  report.tokens = static_cast<std::uint64_t>(
+      telemetry.metrics().counter("troupe_broadcaster_handed_total").Value());
+  const double version = telemetry.metrics().gauge("troupe_broadcaster_version").Value();
+  if (report.tokens > 0) report.version = static_cast<std::uint64_t>(version);
+  return report;
+}
+
+MemberPlan member_plan(const Surroundings& around, const std::string& role,
+                       const std::string& name) {
+  MemberPlan plan;
+  plan.name = name;
+  plan.role = role;
+  plan.addresses = addresses_of(around.config.network.director);
+  plan.tls = tls_files(around.config.network, name, role);
+  plan.limits = around.config.network.limits;
+  plan.config_digest = shared_digest(around.config);
+  plan.away_deadline_seconds = around.config.network.away_deadline_seconds;
+  plan.telemetry = &around.telemetry;
+  return plan;
+}
+
+}  // namespace
+
+SitePlan site_plan(const Surroundings& around, const std::string& role, const std::string& name) {
+  SitePlan plan{member_plan(around, role, name)};
+  plan.rollouts_at_once = rollouts_per_message(around.config, around.materials);
+  plan.elements = gpu::manifest_of(around.materials.decoder).elements;
+  plan.deadlines = deadlines_of(around.config);
+  plan.system = &around.system;
+  auto casts = std::make_shared<std::atomic<std::uint32_t>>(0);
+  plan.cast_generator = [around, name, casts](const CallSheet& sheet, const ReplayBuffer& buffer,
+                                              const Broadcaster& broadcaster) -> Generator {
+    around.telemetry.activity(name).mark();
+    return around.system.spawn<caf::detached>(
+        generator,
+        generator_plan(around.config, around.materials, around.backends, around.telemetry,
+                       sheet.stage, name, (*casts)++),
+        buffer, broadcaster);
+  };
+  plan.cast_verifier = [around, name](const CallSheet&, const ReplayBuffer& buffer) -> Verifier {
+    around.telemetry.activity(name).mark();
+    return around.system.spawn<caf::detached>(
+        verifier, verifier_plan(around.config, around.materials, around.telemetry, name), buffer);
+  };
+  plan.report = [around, name, report = role == "generator" ? generator_report : verifier_report] {
+    return report(around.telemetry, name);
+  };
+  return plan;
+}
+
+RelayPlan relay_plan(const Surroundings& around, const std::string& name) {
+  const NetworkConfig& network = around.config.network;
+  RelayPlan plan{member_plan(around, "broadcaster", name)};
+  plan.address = network.broadcaster;
+  plan.listen = network.listen == NetworkConfig::kOwnAddress ? network.broadcaster : network.listen;
+  plan.elements = gpu::manifest_of(around.materials.decoder).elements;
+  plan.deadlines = deadlines_of(around.config);
+  plan.system = &around.system;
+  plan.cast_broadcaster = [around, deadlines = plan.deadlines] {
+    around.telemetry.activity("broadcaster").mark();
+    return around.system.spawn(broadcaster, BroadcasterPlan{deadlines, &around.telemetry});
+  };
+  plan.report = [around] { return relay_report(around.telemetry, "broadcaster"); };
+  return plan;
+}
+
+}  // namespace troupe

@@ -1,0 +1,186 @@
+#include "actors/link/relay_desk.hpp"
+
+#include "actors/errors.hpp"
+#include "actors/link/forwarder.hpp"
+#include "actors/link/generator_proxies.hpp"
+#include "actors/link/weight_fetch.hpp"
+#include "messages/wire/network.hpp"
+
+#include <caf/send.hpp>
+#include <kj/debug.h>
+#include <prometheus/gauge.h>
+#include <utility>
+
+namespace troupe {
+namespace {
+
+class BroadcasterSiteServer final : public wire::BroadcasterSite::Server {
+ public:
+  explicit BroadcasterSiteServer(RelayDesk& desk) : desk_(desk) {}
+  kj::Promise<void> begin(BeginContext context) override {
+    const auto params = context.getParams();
+    desk_.begin(read_sheet(params.getSheet()), params.getWeights());
+    return kj::READY_NOW;
+  }
+  kj::Promise<void> end(EndContext) override {
+    desk_.end("the stage is over");
+    return kj::READY_NOW;
+  }
+  kj::Promise<void> dismiss(DismissContext context) override {
+    desk_.finish({SiteEnd::Kind::dismissed, context.getParams().getReason()});
+    return kj::READY_NOW;
+  }
+
+ private:
+  RelayDesk& desk_;
+};
+
+class UpstreamWeights final : public WeightWay {
+ public:
+  explicit UpstreamWeights(RelayDesk::Post post) : post_(std::move(post)) {}
+  void next(std::uint64_t at_least, Answer<Weights> answer) override {
+    auto kept = std::make_shared<Answer<Weights>>(std::move(answer));  // std::function copies
+    post_([kept, at_least](RelayDesk& desk) {
+      desk.keep(deliver<Weights>(kj::evalNow([&] { return desk.next_weights(at_least); }),
+                                 Answer<Weights>(std::move(*kept))));
+    });
+  }
+
+ private:
+  RelayDesk::Post post_;
+};
+
+}  // namespace
+
+RelayDesk::RelayDesk(wire::Loop& loop, const RelayPlan& plan, Post post, Finish finish)
+    : plan_(plan), timer_(loop.timer), post_(std::move(post)), finish_(std::move(finish)) {
+  porter_ = plan_.system->spawn([post = post_](caf::event_based_actor* self) -> caf::behavior {
+    self->set_down_handler([post](const caf::down_msg& down) {
+      post([why = describe(down.reason), who = down.source](RelayDesk& desk) {
+        if (desk.broadcaster_ && desk.broadcaster_.address() == who)
+          desk.finish({SiteEnd::Kind::actor_died, "the broadcaster died: " + why});
+      });
+    });
+    return {errand_handler(self)};
+  });
+  if (plan_.tls) tls_ = kj::heap<wire::TlsContext>(*plan_.tls, timer_);
+  Door::Events guests;
+  guests.grant = [this](const wire::Visitor& visitor) { return gate_for(visitor); };
+  guests.ended = [this](const wire::Visitor& visitor, const wire::End& end) {
+    const auto guest = guests_.extract(visitor.session);
+    if (guest.empty()) return;
+    plan_.telemetry->metrics().gauge("troupe_link_peer_connected", guest.mapped()).Set(0);
+    plan_.telemetry->event(
+        "link_lost", guest.mapped() + " is away: " + std::string(wire::to_string(end.reason)));
+  };
+  door_ = kj::heap<Door>(loop, DoorPlan{plan_.listen, plan_.limits, plan_.telemetry}, tls_.get(),
+                         guests);
+  plan_.telemetry->event("listening", address());
+  Membership::Events events;
+  events.joined = [this](capnp::Capability::Client granted) { joined(kj::mv(granted)); };
+  events.left = [this] { upstream_ = nullptr; };  // generators go on with what is here
+  events.report = [this](capnp::Capability::Client granted, const SiteReport& facts) {
+    return report(kj::mv(granted), facts);
+  };
+  events.over = [this](const SiteEnd& end) { this->finish(end); };
+  membership_ = kj::heap<Membership>(loop, plan_, tls_.get(), std::move(events));
+}
+
+RelayDesk::~RelayDesk() noexcept(false) {
+  end("the process ends");
+  caf::anon_send_exit(porter_, caf::exit_reason::user_shutdown);
+}
+
+std::string RelayDesk::address() const {
+  const wire::Address told = wire::parse_address(plan_.address);
+  return told.port != 0 ? plan_.address : told.host + ":" + std::to_string(door_->port());
+}
+
+void RelayDesk::joined(capnp::Capability::Client post) {
+  auto request = post.castAs<wire::BroadcasterPost>().enlistRequest();
+  request.setSite(kj::heap<BroadcasterSiteServer>(*this));
+  request.setAddress(address());
+  keep(timer_.timeoutAfter(wire::duration(plan_.limits.call_seconds),
+                           request.send().ignoreResult()));
+}
+
+/// Generators come with the run's id, which only the director's process can tell: before that nobody is let in.
+wire::Gate::Client RelayDesk::gate_for(const wire::Visitor& visitor) {
+  const std::string& run = membership_->run_id();
+  if (run.empty())
+    kj::throwRecoverableException(
+        KJ_EXCEPTION(DISCONNECTED, "this process has not joined the run yet; dial again"));
+  return wire::make_gate(
+      {run, plan_.config_digest, 1}, visitor.identity,
+      [this, session = visitor.session](const wire::PeerIdentity& identity, wire::Hello::Reader) {
+        if (identity.role != "generator")
+          wire::refuse_join(
+              wire::JoinRefusal::role_mismatch,
+              "the broadcaster has weights for generators, not for a " + identity.role);
+        guests_[session] = identity.name;
+        plan_.telemetry->metrics().gauge("troupe_link_peer_connected", identity.name).Set(1);
+        plan_.telemetry->event("joined", identity.name + " takes weights from here");
+        return kj::Promise<wire::Granted>(wire::Granted{
+            ++leases_, kj::heap<WeightDesk>([this, who = identity.name](std::uint64_t at_least) {
+              return take(who, at_least);
+            })});
+      });
+}
+
+void RelayDesk::begin(const CallSheet& sheet, wire::WeightSource::Client weights) {
+  end("cast anew");
+  sheet_ = sheet;
+  upstream_ = kj::mv(weights);
+  broadcaster_ = plan_.cast_broadcaster();
+  proxy_ = plan_.system->spawn(broadcaster_proxy, std::make_shared<UpstreamWeights>(post_),
+                               plan_.deadlines);
+  forwarder_ = plan_.system->spawn(forwarder, caf::actor_cast<Broadcaster>(proxy_), broadcaster_,
+                                   sheet.first_version, plan_.deadlines);
+  run_in(porter_, [broadcaster = broadcaster_](caf::event_based_actor* self) {
+    self->monitor(broadcaster);
+  });
+}
+
+void RelayDesk::end(const char* why) {
+  if (sheet_) plan_.telemetry->event("dismissed", plan_.name + ": " + why);
+  sheet_.reset();
+  upstream_ = nullptr;
+  for (caf::actor* actor : {&proxy_, &forwarder_}) {
+    if (*actor) caf::anon_send_exit(*actor, caf::exit_reason::user_shutdown);
+    *actor = nullptr;
+  }
+  if (broadcaster_) caf::anon_send_exit(broadcaster_, caf::exit_reason::user_shutdown);
+  broadcaster_ = nullptr;
+}
+
+/// For a generator: of whatever stage is on.
+kj::Promise<Weights> RelayDesk::take(const std::string& who, std::uint64_t at_least) {
+  if (!broadcaster_) return KJ_EXCEPTION(OVERLOADED, "no stage is on here; ask again");
+  return taking_from({porter_, plan_.deadlines.request}, broadcaster_, who)(at_least);
+}
+
+kj::Promise<Weights> RelayDesk::next_weights(std::uint64_t at_least) {
+  KJ_IF_MAYBE (weights, upstream_)
+    return fetch_weights(*weights, at_least,
+                         {plan_.elements, plan_.limits.call_seconds, plan_.telemetry}, timer_);
+  return KJ_EXCEPTION(DISCONNECTED, "the link is away");
+}
+
+kj::Promise<void> RelayDesk::report(capnp::Capability::Client post, const SiteReport& facts) {
+  auto request = post.castAs<wire::BroadcasterPost>().reportRequest();
+  write(facts, request.initFacts());
+  return request.send().ignoreResult();
+}
+
+void RelayDesk::finish(const SiteEnd& end) {
+  if (std::exchange(ended_, true)) return;
+  this->end("the run is over");
+  membership_->quiet();
+  finish_(end);
+}
+
+void RelayDesk::taskFailed(kj::Exception&& exception) {
+  plan_.telemetry->event("link_error", exception.getDescription().cStr());
+}
+
+}  // namespace troupe
