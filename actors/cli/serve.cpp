@@ -6,6 +6,7 @@
 #include "actors/config/suggest.hpp"
 #include "actors/link/relay.hpp"
 #include "actors/link/site.hpp"
+#include "actors/link/study.hpp"
 #include "gpu/device.hpp"
 
 #include <algorithm>
@@ -36,12 +37,10 @@ Roles checked_roles(const std::vector<std::string>& given) {
     roles.insert(role);
   }
   if (roles.contains("director")) return roles;
-  if (roles.contains("replay-buffer") || roles.contains("learner"))
-    throw std::runtime_error(
-        "replay-buffer and learner run in the director's process: --role director");
+  if (roles.contains("replay-buffer"))
+    throw std::runtime_error("the replay buffer runs in the director's process: --role director");
   if (roles.size() > 1)
-    throw std::runtime_error(
-        "a process is a generator, a verifier or a broadcaster; start one for each");
+    throw std::runtime_error("but for the director's, a process has one role; start one for each");
   return roles;
 }
 
@@ -92,6 +91,14 @@ SiteEnd run_relay(const Surroundings& around, const std::string& name, Interrupt
   return end;
 }
 
+SiteEnd run_study(const Surroundings& around, const std::string& name, Interrupts& interrupts) {
+  Study study(study_plan(around, name));
+  interrupts.tell([&] { study.leave(); });
+  SiteEnd end = study.wait();
+  interrupts.tell({});
+  return end;
+}
+
 SiteEnd run_site(const Surroundings& around, const std::string& role, const std::string& name,
                  Interrupts& interrupts) {
   Site site(site_plan(around, role, name));
@@ -108,7 +115,7 @@ int serve_site(const ServeOptions& options, const std::string& role) {
   std::optional<Config> checked = checked_config(options.config, options.overrides);
   if (!checked) return exit_bad_input;
   Config& config = *checked;
-  share_out_threads(config, 1, false);
+  share_out_threads(config, role == "learner" ? 0 : 1, role == "learner");
   Interrupts interrupts;
   gpu::set_compute_threads(1);
   const Backends backends = backends_for(config.run.device, config.generator.engine);
@@ -126,6 +133,7 @@ int serve_site(const ServeOptions& options, const std::string& role) {
   SiteEnd end;
   try {
     end = role == "broadcaster" ? run_relay(around, name, interrupts)
+          : role == "learner"   ? run_study(around, name, interrupts)
                                 : run_site(around, role, name, interrupts);
   } catch (const kj::Exception& error) {
     std::cerr << "troupe: " << error.getDescription().cStr() << "\n";

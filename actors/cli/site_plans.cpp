@@ -2,11 +2,13 @@
 
 #include "actors/broadcaster/broadcaster.hpp"
 #include "actors/cli/process.hpp"
+#include "actors/director/learner_plans.hpp"
 #include "actors/director/role_plans.hpp"
 #include "gpu/model/manifest.hpp"
 
 #include <algorithm>
 #include <atomic>
+#include <kj/debug.h>
 #include <memory>
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
@@ -119,6 +121,41 @@ RelayPlan relay_plan(const Surroundings& around, const std::string& name) {
     return around.system.spawn(broadcaster, BroadcasterPlan{deadlines, &around.telemetry});
   };
   plan.report = [around] { return relay_report(around.telemetry, "broadcaster"); };
+  return plan;
+}
+
+StudyPlan study_plan(const Surroundings& around, const std::string& name) {
+  StudyPlan plan{member_plan(around, "learner", name)};
+  plan.deadlines = deadlines_of(around.config);
+  plan.system = &around.system;
+  plan.cast_learner = [around](const Director& reporter) {
+    return around.system.spawn<caf::detached>(
+        learner, learner_setup(around.config, around.materials, around.backends, around.telemetry),
+        reporter);
+  };
+  plan.cast_broadcaster = [around, deadlines = plan.deadlines] {
+    return around.system.spawn(broadcaster, BroadcasterPlan{deadlines, &around.telemetry});
+  };
+  plan.stage_plan = [around](const CallSheet& sheet, const ReplayBuffer& buffer,
+                             const Broadcaster& broadcaster) {
+    const std::size_t index = sheet.stage;
+    KJ_REQUIRE(index < around.config.stages.size(), "a stage that this config does not have");
+    const StageConfig& stage = around.config.stages[index];
+    around.telemetry.stage_begins(static_cast<std::int32_t>(index), stage.kind, stage.name,
+                                  stage.updates);
+    around.telemetry.activity("learner").mark();
+    return std::make_shared<const LearnerPlan>(
+        buffer ? rollout_plan(around.config, index, buffer, broadcaster)
+               : supervised_plan(around.config, around.materials, around.backends, index));
+  };
+  plan.report = [around] {
+    SiteReport report = report_of(around.telemetry, "learner");
+    report.tokens = static_cast<std::uint64_t>(
+        around.telemetry.metrics().counter("troupe_learner_trained_tokens_total").Value());
+    report.version = static_cast<std::uint64_t>(
+        around.telemetry.metrics().gauge("troupe_learner_version").Value());
+    return report;
+  };
   return plan;
 }
 

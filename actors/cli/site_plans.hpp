@@ -5,6 +5,7 @@
 #include "actors/director/materials.hpp"
 #include "actors/link/relay.hpp"
 #include "actors/link/site.hpp"
+#include "actors/link/study.hpp"
 #include "actors/telemetry/telemetry.hpp"
 
 #include <caf/actor_system.hpp>
@@ -24,5 +25,6 @@ struct Surroundings {
 /// Errors: throw std::runtime_error naming file, reason and remedy if a certificate is not usable.
 SitePlan site_plan(const Surroundings& around, const std::string& role, const std::string& name);
 RelayPlan relay_plan(const Surroundings& around, const std::string& name);
+StudyPlan study_plan(const Surroundings& around, const std::string& name);
 
 }  // namespace troupe

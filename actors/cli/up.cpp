@@ -112,6 +112,8 @@ Company::Company(const UpOptions& options, const Config& config, fs::path direct
   log_.open(directory_ / "logs" / "up.log");
   authority_.issue({pki::Role::director, "director", {"127.0.0.1", "localhost"}, {}});
   authority_.issue({pki::Role::observer, "observer", {}, {}});
+  if (config_.network.learner_apart())
+    authority_.issue({pki::Role::learner, "learner", {"127.0.0.1", "localhost"}, {}});
   if (config_.network.broadcaster_apart())
     authority_.issue({pki::Role::broadcaster, "broadcaster", {"127.0.0.1", "localhost"}, {}});
   control_ = std::make_unique<ControlSocket>(directory_);
@@ -147,7 +149,7 @@ void Company::add(const std::string& role) {
   member->role = role;
   member->name = role;
   member->rules.limit = config_.director.restart_limit;
-  if (role != "broadcaster") {
+  if (role == "generator" || role == "verifier") {
     member->name = (role == "generator" ? "gen-" : "ver-") + std::to_string(next_number_[role]++);
     authority_.issue({*pki::parse_role(role), member->name, {}, {}});
   }
@@ -231,6 +233,7 @@ void Company::begin_when_ready() {
   std::ifstream file(directory_ / "processes" / "director.json");
   if (!file) return;
   address_ = nlohmann::json::parse(file).at("address").get<std::string>();
+  if (config_.network.learner_apart()) add("learner");
   if (config_.network.broadcaster_apart()) add("broadcaster");
   resize("generator", static_cast<std::size_t>(config_.generator.count));
   resize("verifier", static_cast<std::size_t>(config_.verifier.count));

@@ -399,6 +399,9 @@ Section network_section() {
       {
           {"director", &C::director, any(), "",
            "host:port of the director's process, which the others dial."},
+          {"learner", &C::learner, one_of({"director", "apart"}), "",
+           "Where the learner runs: in the director's process, or apart in its own, which dials "
+           "that."},
           {"broadcaster", &C::broadcaster, any(), "",
            "host:port of the broadcaster's process; director: it is in the director's."},
           {"listen", &C::listen, any(), "",
@@ -410,6 +413,8 @@ Section network_section() {
            "Plain TCP without certificates, on loopback addresses only."},
           {"lease-seconds", &C::lease_seconds, between(0, 3600), "seconds",
            "A generator's link may be lost that long before its tickets are issued again."},
+          {"learner-lease-seconds", &C::learner_lease_seconds, between(0, 1e6), "seconds",
+           "Likewise that of a learner apart; without a learner the run ends."},
           {"join-deadline-seconds", &C::join_deadline_seconds, positive(1e6), "seconds",
            "A stage without a generator or a verifier ends the run after that long."},
           {"away-deadline-seconds", &C::away_deadline_seconds, positive(1e6), "seconds",

@@ -1,9 +1,11 @@
 #include "actors/director/director.hpp"
 
 #include "actors/director/cast.hpp"
+#include "actors/director/learner_plans.hpp"
 #include "actors/errors.hpp"
 #include "actors/evaluator/evaluator.hpp"
 #include "actors/learner/learner.hpp"
+#include "actors/link/learner_stand_in.hpp"
 #include "gpu/model/model_directory.hpp"
 
 #include <algorithm>
@@ -30,7 +32,10 @@ class Direction {
  private:
   const Config& config() const { return *plan_.config; }
   Deadlines deadlines() const { return deadlines_of(*plan_.config); }
+  bool learner_apart() const { return plan_.office != nullptr && config().network.learner_apart(); }
   void spawn_learner();
+  void wait_for_study();
+  void enlist_learner(const Enlistment& enlistment);
   void spawn_evaluator();
   void run_stage(std::size_t index);
   void run_supervised(std::size_t index, StageRecord& record);
@@ -55,10 +60,12 @@ class Direction {
   const RunPlan& plan_;
   Learner learner_;
   Evaluator evaluator_;
+  std::string learner_name_ = "learner";  // of its activity: another process has its own
   bool learner_alive_ = false, evaluating_ = false, interrupted_ = false;
   std::string failure_;
   Weights newest_;
   bool base_saved_ = false;
+  std::int32_t last_update_ = 0;  // heard of in the stage
   std::optional<LearnerOutcome> ended_;
   std::optional<EvaluationResult> evaluated_;
   std::map<std::string, Enlistment> enlisted_;  // of other processes, by name
@@ -74,25 +81,37 @@ void Direction::fail(const std::string& why) {
 }
 
 void Direction::spawn_learner() {
-  LearnerSetup setup;
-  setup.prepare_thread = [set = plan_.backends.set_threads, threads = config().learner.threads] {
-    set(threads);
-  };
-  gpu::SamplingView view;
-  view.temperature = config().generator.temperature > 0
-                         ? static_cast<float>(config().generator.temperature)
-                         : 1.0f;
-  view.banned = banned_tokens(*plan_.materials->tokenizer, plan_.materials->decoder);
-  setup.engine = [make = plan_.backends.training_engine, decoder = plan_.materials->decoder, view,
-                  tokens = config().learner.tokens_per_micro_batch] {
-    return make(decoder, view, tokens);
-  };
-  setup.weights = plan_.materials->weights;
-  setup.update = config().learner.update;
-  setup.deadlines = deadlines();
-  setup.telemetry = plan_.telemetry;
-  const auto me = caf::actor_cast<Director>(caf::actor_cast<caf::strong_actor_ptr>(self_));
-  learner_ = self_->spawn<caf::detached>(learner, std::move(setup), me);
+  if (learner_apart()) return wait_for_study();
+  learner_ = self_->spawn<caf::detached>(
+      learner, learner_setup(config(), *plan_.materials, plan_.backends, *plan_.telemetry),
+      caf::actor_cast<Director>(caf::actor_cast<caf::strong_actor_ptr>(self_)));
+  self_->monitor(learner_);
+  learner_alive_ = true;
+}
+
+/// A learner in another process: nothing begins without it.
+void Direction::wait_for_study() {
+  const double begin = plan_.telemetry->seconds_since_start();
+  while (!learner_alive_ && failure_.empty() && !interrupted_) {
+    wait(nullptr);
+    if (!learner_alive_ &&
+        plan_.telemetry->seconds_since_start() - begin > config().network.join_deadline_seconds)
+      fail("no learner has joined within " +
+           std::to_string(static_cast<int>(config().network.join_deadline_seconds)) +
+           " s (network.join-deadline-seconds)");
+  }
+}
+
+/// The first one stays the learner of the run; its state is nowhere else.
+void Direction::enlist_learner(const Enlistment& enlistment) {
+  if (learner_) return;
+  learner_name_ = enlistment.name;
+  const caf::actor stand_in =
+      self_->spawn(learner_stand_in,
+                   LearnerStandInPlan{enlistment.name, enlistment.lease, enlistment.learner,
+                                      deadlines(), plan_.telemetry},
+                   caf::actor_cast<Director>(caf::actor_cast<caf::strong_actor_ptr>(self_)));
+  learner_ = caf::actor_cast<Learner>(stand_in);
   self_->monitor(learner_);
   learner_alive_ = true;
 }
@@ -118,9 +137,9 @@ void Direction::run() {
   std::copy(plan_.materials->weights.begin(), plan_.materials->weights.end(), initial.get());
   newest_ =
       Weights(0, gpu::weights_digest(initial.get(), manifest.elements), initial, manifest.elements);
-  spawn_learner();
   spawn_evaluator();
   if (plan_.office != nullptr) plan_.office->attend(caf::actor_cast<caf::actor>(self_));
+  spawn_learner();
   try {
     for (std::size_t i = 0; i < config().stages.size() && failure_.empty() && !interrupted_; ++i)
       run_stage(i);
@@ -179,46 +198,17 @@ void Direction::begin_learner(LearnerPlan plan) {
 }
 
 void Direction::run_supervised(std::size_t index, StageRecord& record) {
-  const StageConfig& stage = config().stages[index];
-  SupervisedPlan plan;
-  plan.next_document = stage_documents(config(), *plan_.materials, index);
-  plan.updates = stage.updates;
-  plan.batch_documents = stage.batch_documents;
-  plan.schedule = {static_cast<float>(stage.learning_rate),
-                   static_cast<float>(stage.learning_rate_final), stage.warmup_updates,
-                   stage.updates};
-  plan.weight_decay = stage.weight_decay;
-  plan.keep_optimizer = stage.keep_optimizer;
-  if (stage.gate > 0) {
-    GatePlan gate;
-    gate.kinds = gate_probe(config(), *plan_.materials, index);
-    gate.share = stage.gate;
-    gate.every = stage.gate_every;
-    gate.limit = stage.gate_limit;
-    std::size_t longest = 1;
-    for (const auto& kind : gate.kinds)
-      for (const ProbeDocument& document : kind)
-        longest = std::max(longest, document.tokens.size());
-    gate.engine = [make = plan_.backends.engine, decoder = plan_.materials->decoder,
-                   slots = stage.gate_documents,
-                   longest] { return make(decoder, slots, static_cast<std::int32_t>(longest)); };
-    plan.gate = std::move(gate);
-  }
-  LearnerPlan learner_plan;
-  learner_plan.stage = static_cast<std::int32_t>(index);
-  learner_plan.supervised = std::move(plan);
-  plan_.telemetry->activity("learner").mark();
-  begin_learner(std::move(learner_plan));
+  plan_.telemetry->activity(learner_name_).mark();
+  begin_learner(supervised_plan(config(), *plan_.materials, plan_.backends, index));
   const LearnerOutcome outcome = wait_for_learner(nullptr);
   record.updates = outcome.updates;
   record.refused_updates = outcome.refused_updates;
   record.loss = outcome.loss;
   record.gate_share = outcome.gate_share;
-  add_times(record, {"learner"});
+  add_times(record, {learner_name_});
 }
 
 void Direction::run_rollouts(std::size_t index, StageRecord& record) {
-  const StageConfig& stage = config().stages[index];
   if (!base_saved_) save("base");
   base_saved_ = true;
   if (auto before = evaluate_now(config().evaluation.prompts, 0)) {
@@ -229,29 +219,16 @@ void Direction::run_rollouts(std::size_t index, StageRecord& record) {
   Cast cast(self_, plan_, index, newest_.version());
   for (const auto& [name, enlistment] : enlisted_) cast.enlist(enlistment);
   complete_at_ = plan_.telemetry->seconds_since_start();
+  last_update_ = 0;
   std::vector<std::string> names = cast.names();
-  names.push_back("learner");
+  names.push_back(learner_name_);
   for (const std::string& name : names) plan_.telemetry->activity(name).mark();
   const double begin = plan_.telemetry->seconds_since_start();
-  RolloutPlan plan;
-  plan.buffer = cast.buffer();
-  plan.broadcaster = cast.broadcaster();
-  plan.updates = stage.updates;
-  plan.schedule = {static_cast<float>(stage.learning_rate),
-                   static_cast<float>(stage.learning_rate_final), stage.warmup_updates,
-                   stage.updates};
-  plan.weight_decay = stage.weight_decay;
-  plan.staleness_bound = static_cast<std::uint64_t>(config().replay_buffer.staleness_bound);
-  plan.refused_updates_limit = config().learner.refused_updates_limit;
-  plan.gap_rollouts = config().learner.gap_rollouts;
-  LearnerPlan learner_plan;
-  learner_plan.stage = static_cast<std::int32_t>(index);
-  learner_plan.rollout = std::move(plan);
-  begin_learner(std::move(learner_plan));
+  begin_learner(rollout_plan(config(), index, cast.buffer(), cast.broadcaster()));
   const LearnerOutcome outcome = wait_for_learner(&cast);
   record.wall_seconds = plan_.telemetry->seconds_since_start() - begin;
   names = cast.names();
-  names.push_back("learner");
+  names.push_back(learner_name_);
   record.ledger = cast.dismiss("stage_over");
   add_times(record, names);
   plan_.telemetry->record(record.ledger);
@@ -262,7 +239,7 @@ void Direction::run_rollouts(std::size_t index, StageRecord& record) {
   double generator_busy = 0;
   for (const auto& [name, time] : record.actors)
     if (cast.is_generator(name)) generator_busy += time.busy_seconds;
-  const double learner_busy = record.actors["learner"].busy_seconds;
+  const double learner_busy = record.actors[learner_name_].busy_seconds;
   if (generator_busy > 0)
     record.generator_tokens_per_second =
         static_cast<double>(cast.totals().sampled_tokens) / generator_busy;
@@ -324,7 +301,10 @@ std::optional<EvaluationResult> Direction::evaluate_now(std::int32_t prompts, st
 /// At most one evaluation at a time; an update that comes too soon is not evaluated, and said so.
 void Direction::evaluate_during(std::int32_t update, const Weights& weights) {
   const std::int32_t every = config().evaluation.every;
-  if (every == 0 || update == 0 || update % every != 0 || interrupted_) return;
+  const std::int32_t before = std::exchange(last_update_, update);
+  // A learner elsewhere may be heard of its newest update only.
+  const bool due = every > 0 && update > 0 && update / every > before / every;
+  if (!due || interrupted_) return;
   if (evaluating_) {
     plan_.telemetry->event("evaluation_skipped", "update " + std::to_string(update) +
                                                      ": the evaluation before has not ended");
@@ -354,6 +334,7 @@ void Direction::check_company(const Cast& cast) {
 void Direction::check_stall(const Cast* cast) {
   if (cast != nullptr && plan_.office != nullptr && !missing_role(*cast).empty())
     return check_company(*cast);
+  if (!learner_) return;  // it has a deadline of its own
   if (cast != nullptr) complete_at_ = plan_.telemetry->seconds_since_start();
   const double stalled = plan_.telemetry->seconds_since_progress();
   if (stalled < config().director.stall_deadline_seconds || !failure_.empty()) return;
@@ -407,6 +388,7 @@ void Direction::wait(Cast* cast) {
           fail("the evaluation failed: " + error);
       },
       [&](enlisted_atom, const Enlistment& enlistment) {
+        if (enlistment.learner) return enlist_learner(enlistment);
         enlisted_[enlistment.name] = enlistment;
         if (cast != nullptr) cast->enlist(enlistment);
       },

@@ -1,8 +1,10 @@
 #include "actors/link/front_desk.hpp"
 
 #include "actors/errors.hpp"
+#include "actors/link/batch_desk.hpp"
 #include "actors/link/codec.hpp"
 #include "actors/link/posts.hpp"
+#include "actors/link/weight_fetch.hpp"
 #include "messages/wire/network.hpp"
 
 #include <caf/send.hpp>
@@ -50,13 +52,16 @@ wire::Granted FrontDesk::admit(const wire::Visitor& visitor, const wire::PeerIde
   const std::string& name = identity.name;
   if (identity.role == "observer")
     return {1, kj::heap<ObserverPostDesk>(*this, *plan_.telemetry, plan_.terms.run_id)};
-  const bool hands_weights_on = identity.role == "broadcaster" && plan_.broadcaster_apart;
-  if (identity.role != "generator" && identity.role != "verifier" && !hands_weights_on)
+  const bool expected = identity.role == "generator" || identity.role == "verifier" ||
+                        (identity.role == "broadcaster" && plan_.broadcaster_apart) ||
+                        (identity.role == "learner" && plan_.learner_apart);
+  if (!expected)
     wire::refuse_join(wire::JoinRefusal::role_mismatch,
                       "the role " + identity.role + " has no place here" +
-                          (identity.role == "broadcaster"
-                               ? ": network.broadcaster of this config says that it is in the "
-                                 "director's process"
+                          (identity.role == "broadcaster" || identity.role == "learner"
+                               ? ": network." + identity.role +
+                                     " of this config says that it is "
+                                     "in the director's process"
                                : ""));
   const std::uint64_t vacated = vacate(name, hello.getLease());
   const Roster::Decision decision =
@@ -94,11 +99,11 @@ wire::Granted FrontDesk::admit(const wire::Visitor& visitor, const wire::PeerIde
   return {decision.lease, post_for(identity.role, name, visitor.session)};
 }
 
-/// All but generators go on with nothing after a lost link, even if the end of it was not noticed here: the stay ends, and
+/// Verifiers and broadcasters go on with nothing after a lost link, even if the end of it was not noticed here: the stay ends, and
 /// what it held goes to others. Returns the session of that stay, if it is open.
 std::uint64_t FrontDesk::vacate(const std::string& name, std::uint64_t lease) {
   const Seat* seat = find(name, lease);
-  if (seat == nullptr || seat->role == "generator") return 0;
+  if (seat == nullptr || grace(*seat) > 0) return 0;
   const std::uint64_t session = seat->session;
   roster_.away(name, session);
   roster_.give_up(name, lease);
@@ -110,6 +115,7 @@ capnp::Capability::Client FrontDesk::post_for(const std::string& role, const std
                                               std::uint64_t session) {
   if (role == "generator") return kj::heap<GeneratorPostDesk>(*this, name, session);
   if (role == "broadcaster") return kj::heap<BroadcasterPostDesk>(*this, name, session);
+  if (role == "learner") return kj::heap<LearnerPostDesk>(*this, name, session);
   return kj::heap<VerifierPostDesk>(*this, name, session);
 }
 
@@ -190,11 +196,17 @@ void FrontDesk::ended(const wire::Visitor& visitor, const wire::End& end) {
       std::string(wire::to_string(end.reason)) + (end.text.empty() ? "" : ": " + end.text);
   plan_.telemetry->metrics().gauge("troupe_link_peer_connected", name).Set(0);
   if (!over_) plan_.telemetry->event("link_lost", name + " is away: " + why);
-  const double grace = seat.role == "generator" && seat.casting ? plan_.lease_seconds : 0;
+  const double patience = seat.casting ? grace(seat) : 0;
   const std::uint64_t lease = seat.lease;
-  keep(timer_.afterDelay(wire::duration(grace)).then([this, name, lease, why] {
+  keep(timer_.afterDelay(wire::duration(patience)).then([this, name, lease, why] {
     if (roster_.give_up(name, lease)) give_up(name, lease, why);
   }));
+}
+
+/// How long a role's link may be away in the middle of a casting.
+double FrontDesk::grace(const Seat& seat) const {
+  if (seat.role == "generator") return plan_.lease_seconds;
+  return seat.role == "learner" ? plan_.learner_lease_seconds : 0;
 }
 
 /// The stay is over: its stand-in ends, so that what it held goes to others.
@@ -244,6 +256,24 @@ kj::Promise<void> FrontDesk::send_casting(Seat& seat) {
         kj::heap<WeightDesk>(taking_from(terms(casting.stand_in), casting.broadcaster, seat.name)));
     return in_time(request.send().ignoreResult());
   }
+  KJ_IF_MAYBE (site, seat.sites.learner) {
+    auto request = site->beginRequest();
+    write(casting.sheet, request.initSheet());
+    if (casting.buffer) request.setBatches(kj::heap<BatchDesk>(terms(casting.stand_in)));
+    return in_time(request.send().ignoreResult());
+  }
+  return KJ_EXCEPTION(DISCONNECTED, "the process is away");
+}
+
+kj::Promise<void> FrontDesk::stop_learner(Seat& seat) {
+  KJ_IF_MAYBE (site, seat.sites.learner) return in_time(site->stopRequest().send().ignoreResult());
+  return KJ_EXCEPTION(DISCONNECTED, "the process is away");
+}
+
+kj::Promise<Weights> FrontDesk::learner_weights(Seat& seat, std::uint64_t at_least) {
+  KJ_IF_MAYBE (source, seat.sites.learner_weights)
+    return fetch_weights(*source, at_least,
+                         {plan_.elements, plan_.limits.call_seconds, plan_.telemetry}, timer_);
   return KJ_EXCEPTION(DISCONNECTED, "the process is away");
 }
 
@@ -292,6 +322,8 @@ void FrontDesk::release(Seat& seat, std::uint64_t cast) {
   KJ_IF_MAYBE (site, seat.sites.generator) end(*site);
   KJ_IF_MAYBE (site, seat.sites.verifier) end(*site);
   KJ_IF_MAYBE (site, seat.sites.broadcaster) end(*site);
+  KJ_IF_MAYBE (site, seat.sites.learner)
+    keep(in_time(site->stopRequest().send().ignoreResult()).catch_([](kj::Exception&&) {}));
 }
 
 void FrontDesk::dismiss(const std::string& reason, std::function<void()> told) {
@@ -307,6 +339,7 @@ void FrontDesk::dismiss(const std::string& reason, std::function<void()> told) {
     KJ_IF_MAYBE (site, seat->sites.generator) dismiss(*site);
     KJ_IF_MAYBE (site, seat->sites.verifier) dismiss(*site);
     KJ_IF_MAYBE (site, seat->sites.broadcaster) dismiss(*site);
+    KJ_IF_MAYBE (site, seat->sites.learner) dismiss(*site);
     all.add(one.catch_([](kj::Exception&&) {}));  // who is gone needs no word
   }
   keep(kj::joinPromises(all.finish()).then([told] { told(); }));

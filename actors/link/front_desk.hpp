@@ -7,8 +7,10 @@
 #include "actors/link/roster.hpp"
 #include "actors/link/site_report.hpp"
 #include "messages/wire/kj_thread.hpp"
+#include "messages/wire/training.capnp.h"
 
 #include <kj/async.h>
+#include <kj/debug.h>
 #include <kj/memory.h>
 #include <map>
 #include <memory>
@@ -17,11 +19,13 @@
 
 namespace troupe {
 
-/// What a process offers; one of the three is there.
+/// What a process offers; one of the four is there, a learner with both.
 struct Sites {
   kj::Maybe<wire::GeneratorSite::Client> generator;
   kj::Maybe<wire::VerifierSite::Client> verifier;
   kj::Maybe<wire::BroadcasterSite::Client> broadcaster;
+  kj::Maybe<wire::LearnerSite::Client> learner;
+  kj::Maybe<wire::WeightSource::Client> learner_weights;
 };
 
 /// One process that offered itself. `cast`, once there, is repeated to the process after a lost link.
@@ -34,7 +38,7 @@ struct Seat {
     CallSheet sheet;
     caf::actor stand_in;
     Broadcaster broadcaster;  // of a generator or broadcaster
-    ReplayBuffer buffer;      // of a verifier
+    ReplayBuffer buffer;      // of a verifier or learner
   };
   std::optional<Casting> casting;
   std::optional<SiteReport> report;
@@ -70,7 +74,21 @@ class FrontDesk final : private kj::TaskSet::ErrorHandler {
   kj::Promise<Rollouts> take(Seat& seat, std::uint32_t count, const RolloutIds& acknowledged);
   kj::Promise<SiteTotals> end_generator(Seat& seat);
   kj::Promise<void> join(Seat& seat, const std::string& generator_name, const Generator& generator);
+  kj::Promise<void> stop_learner(Seat& seat);
+  kj::Promise<Weights> learner_weights(Seat& seat, std::uint64_t at_least);
   void release(Seat& seat, std::uint64_t cast);
+
+  /// What a learner says, to its stand-in. Errors: rejects if the session has no seat, or nothing is cast there.
+  template <class... Values>
+  kj::Promise<void> tell_stand_in(const std::string& name, std::uint64_t session,
+                                  Values... values) {
+    const auto found = seats_.find(name);
+    KJ_REQUIRE(found != seats_.end() && found->second->session == session && found->second->casting,
+               "nothing is cast here");
+    const caf::actor stand_in = found->second->casting->stand_in;
+    return in_time(
+        ask<bool>(stand_in, stand_in, plan_.deadlines.request, values...).ignoreResult());
+  }
 
   template <class T>
   kj::Promise<T> in_time(kj::Promise<T> promise) {
@@ -89,6 +107,7 @@ class FrontDesk final : private kj::TaskSet::ErrorHandler {
   kj::Promise<void> send_casting(Seat& seat);
   kj::Promise<void> send_generator_casting(Seat& seat, wire::GeneratorSite::Client& site);
   DeskTerms terms(const caf::actor& porter) const;
+  double grace(const Seat& seat) const;
   void taskFailed(kj::Exception&& exception) override;
 
   const OfficePlan plan_;

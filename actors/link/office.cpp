@@ -35,7 +35,10 @@ struct Office::Link {
 };
 
 /// A seat as its stand-in holds it: a name, looked up on the loop with each call.
-class LinkedSeat final : public GeneratorSeat, public VerifierSeat, public BroadcasterSeat {
+class LinkedSeat final : public GeneratorSeat,
+                         public VerifierSeat,
+                         public BroadcasterSeat,
+                         public LearnerSeat {
  public:
   LinkedSeat(std::shared_ptr<Office::Link> link, std::string name, std::uint64_t lease)
       : link_(std::move(link)), name_(std::move(name)), lease_(lease) {}
@@ -62,6 +65,15 @@ class LinkedSeat final : public GeneratorSeat, public VerifierSeat, public Broad
   void end(Answer<SiteTotals> answer) override {
     call<SiteTotals>(kj::mv(answer),
                      [](FrontDesk& desk, Seat& seat) { return desk.end_generator(seat); });
+  }
+  void stop(Answer<caf::unit_t> answer) override {
+    call<caf::unit_t>(kj::mv(answer),
+                      [](FrontDesk& desk, Seat& seat) { return unit(desk.stop_learner(seat)); });
+  }
+  void next_weights(std::uint64_t at_least, Answer<Weights> answer) override {
+    call<Weights>(kj::mv(answer), [at_least](FrontDesk& desk, Seat& seat) {
+      return desk.learner_weights(seat, at_least);
+    });
   }
   void join(const std::string& name, const Generator& generator,
             Answer<caf::unit_t> answer) override {
@@ -106,10 +118,11 @@ Office::Office(OfficePlan plan) : link_(std::make_shared<Link>()) {
     const caf::actor director = link ? link->chief() : caf::actor();
     if (!director) return;
     const auto seat = std::make_shared<LinkedSeat>(link, name, lease);
-    Enlistment enlistment{name, lease, nullptr, nullptr, nullptr};
+    Enlistment enlistment{name, lease, nullptr, nullptr, nullptr, nullptr};
     if (role == "generator") enlistment.generator = seat;
     if (role == "verifier") enlistment.verifier = seat;
     if (role == "broadcaster") enlistment.broadcaster = seat;
+    if (role == "learner") enlistment.learner = seat;
     caf::anon_send(director, enlisted_atom::value, enlistment);
   };
   unsigned port = 0;

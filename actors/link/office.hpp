@@ -16,13 +16,14 @@
 
 namespace troupe {
 
-/// A role in another process, offered to whoever casts. One of the three is there.
+/// A role in another process, offered to whoever casts. One of the four is there.
 struct Enlistment {
   std::string name;
   std::uint64_t lease = 0;  // of this stay; the same stay may be announced twice
   std::shared_ptr<GeneratorSeat> generator;
   std::shared_ptr<VerifierSeat> verifier;
   std::shared_ptr<BroadcasterSeat> broadcaster;
+  std::shared_ptr<LearnerSeat> learner;
 };
 
 using enlisted_atom = caf::atom_constant<caf::atom("enlisted")>;
@@ -33,8 +34,11 @@ struct OfficePlan {
   wire::LinkLimits limits;
   wire::GateTerms terms;
   double lease_seconds = 1;  // a generator's link may be away that long before its seat is given up
+  double learner_lease_seconds = 30;    // likewise the learner's, whose end is the end of the run
   std::uint32_t rollouts_at_once = 64;  // per message
   bool broadcaster_apart = false;       // generators get their weights from another process
+  bool learner_apart = false;
+  std::uint64_t elements = 0;  // of the model's weights
   Deadlines deadlines;
   Telemetry* telemetry = nullptr;
 };

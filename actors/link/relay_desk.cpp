@@ -130,6 +130,7 @@ wire::Gate::Client RelayDesk::gate_for(const wire::Visitor& visitor) {
 void RelayDesk::begin(const CallSheet& sheet, wire::WeightSource::Client weights) {
   end("cast anew");
   sheet_ = sheet;
+  casting_ = kj::heap<CastingEnd>();
   upstream_ = kj::mv(weights);
   broadcaster_ = plan_.cast_broadcaster();
   proxy_ = plan_.system->spawn(broadcaster_proxy, std::make_shared<UpstreamWeights>(post_),
@@ -144,6 +145,7 @@ void RelayDesk::begin(const CallSheet& sheet, wire::WeightSource::Client weights
 void RelayDesk::end(const char* why) {
   if (sheet_) plan_.telemetry->event("dismissed", plan_.name + ": " + why);
   sheet_.reset();
+  casting_ = nullptr;
   upstream_ = nullptr;
   for (caf::actor* actor : {&proxy_, &forwarder_}) {
     if (*actor) caf::anon_send_exit(*actor, caf::exit_reason::user_shutdown);
@@ -156,7 +158,8 @@ void RelayDesk::end(const char* why) {
 /// For a generator: of whatever stage is on.
 kj::Promise<Weights> RelayDesk::take(const std::string& who, std::uint64_t at_least) {
   if (!broadcaster_) return KJ_EXCEPTION(OVERLOADED, "no stage is on here; ask again");
-  return taking_from({porter_, plan_.deadlines.request}, broadcaster_, who)(at_least);
+  return casting_->within(
+      taking_from({porter_, plan_.deadlines.request}, broadcaster_, who)(at_least));
 }
 
 kj::Promise<Weights> RelayDesk::next_weights(std::uint64_t at_least) {

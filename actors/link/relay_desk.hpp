@@ -1,6 +1,7 @@
 #pragma once
 // The part of a relay that lives on the loop: its membership, its gate, and what it is cast for.
 #include "actors/link/call_sheet.hpp"
+#include "actors/link/casting_end.hpp"
 #include "actors/link/desks.hpp"
 #include "actors/link/door.hpp"
 #include "actors/link/relay.hpp"
@@ -50,6 +51,7 @@ class RelayDesk final : private kj::TaskSet::ErrorHandler {
   bool ended_ = false;
   std::uint64_t leases_ = 0;
   std::optional<CallSheet> sheet_;
+  kj::Own<CastingEnd> casting_;  // null with no sheet
   kj::Maybe<wire::WeightSource::Client> upstream_;
   caf::actor proxy_, forwarder_;
   Broadcaster broadcaster_;                      // null: nothing is cast

@@ -56,4 +56,18 @@ class BroadcasterSeat {
   virtual void release() = 0;
 };
 
+/// As GeneratorSeat. The stand-in hears records and the end of a stage besides.
+class LearnerSeat {
+ public:
+  virtual ~LearnerSeat() = default;
+  /// The process learns in this stage, from the batches of `buffer`; without one it is a supervised stage.
+  virtual void begin(const CallSheet& sheet, const caf::actor& stand_in, const ReplayBuffer& buffer,
+                     Answer<caf::unit_t> answer) = 0;
+  /// Ends the stage after the update under way.
+  virtual void stop(Answer<caf::unit_t> answer) = 0;
+  /// Its newest version, if it is at least that; empty: none yet.
+  virtual void next_weights(std::uint64_t at_least, Answer<Weights> answer) = 0;
+  virtual void release() = 0;
+};
+
 }  // namespace troupe

@@ -36,4 +36,12 @@ class RolloutWay {
                     Answer<Rollouts> answer) = 0;
 };
 
+class BatchWay {
+ public:
+  virtual ~BatchWay() = default;
+  /// Null: none yet.
+  virtual void take(const TrainedReport& report, Answer<BatchPtr> answer) = 0;
+  virtual void settle(const TrainedReport& report, Answer<caf::unit_t> answer) = 0;
+};
+
 }  // namespace troupe

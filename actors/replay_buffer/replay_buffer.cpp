@@ -27,7 +27,8 @@ double ReplayBufferState::seconds(caf::actor_clock::time_point now) const {
 }
 
 void ReplayBufferState::settle(const TrainedReport& report) {
-  if (!report.had_batch) return;
+  const bool told_before = !leased || leased->id != report.batch;
+  if (!report.had_batch || told_before) return;
   leased = nullptr;
   const LedgerRecord before = ledger.record();
   if (report.refused.empty())

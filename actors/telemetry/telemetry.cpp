@@ -51,6 +51,7 @@ std::filesystem::path made(const std::filesystem::path& folder) {
 }  // namespace
 
 struct Telemetry::State {
+  Listener listener;
   explicit State(TelemetryOptions given);
   ~State();
 
@@ -357,8 +358,9 @@ void Telemetry::stage_begins(std::int32_t index, const std::string& kind, const 
   state_->logger->debug("stage {} begins: {} updates", name, updates);
 }
 
-void Telemetry::record(const RolloutUpdateRecord& update) {
-  export_record(state_->metrics, update);
+void Telemetry::record(const RolloutUpdateRecord& update, Origin origin) {
+  if (origin == Origin::here) export_record(state_->metrics, update);
+  if (state_->listener.rollouts) state_->listener.rollouts(update);
   std::unique_lock lock(state_->mutex);
   state_->stage().rollout_updates.push_back(update);
   state_->write_line(update_line_json(update), lock);
@@ -367,14 +369,19 @@ void Telemetry::record(const RolloutUpdateRecord& update) {
   if (!state_->options.terminal_status) state_->say(line);
 }
 
-void Telemetry::record(const SupervisedRecord& update) {
-  export_record(state_->metrics, update);
+void Telemetry::record(const SupervisedRecord& update, Origin origin) {
+  if (origin == Origin::here) export_record(state_->metrics, update);
+  if (state_->listener.supervised) state_->listener.supervised(update);
   std::unique_lock lock(state_->mutex);
   state_->stage().supervised_updates.push_back(update);
   state_->write_line(update_line_json(update), lock);
   const std::string line = plain_line(state_->view());
   lock.unlock();
   if (!state_->options.terminal_status) state_->say(line);
+}
+
+void Telemetry::listen(Listener listener) {
+  state_->listener = std::move(listener);
 }
 
 void Telemetry::record(const EvaluationRecord& evaluation) {

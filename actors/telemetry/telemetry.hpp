@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -89,8 +90,16 @@ class Telemetry {
 
   void stage_begins(std::int32_t index, const std::string& kind, const std::string& name,
                     std::int32_t updates);
-  void record(const RolloutUpdateRecord& update);
-  void record(const SupervisedRecord& update);
+  /// Of a learner in another process: its metrics are exported there.
+  enum class Origin { here, elsewhere };
+  void record(const RolloutUpdateRecord& update, Origin origin = Origin::here);
+  void record(const SupervisedRecord& update, Origin origin = Origin::here);
+  /// Who else is to hear each record of an update, in the recording thread. Set before there are any.
+  struct Listener {
+    std::function<void(const RolloutUpdateRecord&)> rollouts;
+    std::function<void(const SupervisedRecord&)> supervised;
+  };
+  void listen(Listener listener);
   void record(const EvaluationRecord& evaluation);
   void record(const LedgerRecord& ledger);  // the newest; shown, exported
   void event(const std::string& kind,

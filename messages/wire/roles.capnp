@@ -40,7 +40,7 @@ struct SiteFacts {
   hasVersion @3 :Bool;
   inFlight @4 :UInt32;       # Rollouts being sampled, or held until the replay buffer has them.
   tokens @5 :UInt64;         # Sampled since the process started; a verifier: rollouts graded; a broadcaster: versions
-                             # handed to generators.
+                             # handed to generators; a learner: trained tokens.
   tokensPerSecond @6 :Float64;   # Lately.
   busySeconds @7 :Float64;   # Of the stage.
   idleSeconds @8 :Float64;

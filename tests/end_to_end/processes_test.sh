@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# usage: processes_test.sh TROUPE whole_run|killed|stopped|left|scale|interrupt|orphans|apart|refused
+# usage: processes_test.sh TROUPE whole_run|killed|stopped|left|scale|interrupt|orphans|apart|learner_killed|refused
 # Runs of several processes. Waits are polls with a deadline; no check is about time.
 set -euo pipefail
 troupe=$(realpath "$1")
@@ -127,8 +127,8 @@ orphans() {
   until_true none_left
 }
 
-apart() {  # the broadcaster in a process of its own, killed again and again
-  start_long --set network.broadcaster=127.0.0.1:0
+apart() {  # learner and broadcaster in processes of their own, the latter killed again and again
+  start_long --set network.learner=apart --set network.broadcaster=127.0.0.1:0
   until_true training
   until_true joined_times broadcaster 1
   local time
@@ -143,6 +143,16 @@ apart() {  # the broadcaster in a process of its own, killed again and again
   kill -INT "$up"
   ends_with 130
   balanced
+}
+learner_killed() {  # the run ends, with the model as it was published last
+  start_long --set network.learner=apart --set network.learner-lease-seconds=0.2
+  until_true training
+  until_true newer_than 0
+  kill -9 "$(id_of learner)"
+  ends_with 1
+  balanced
+  grep -qF 'the learner died: link_lost' output || fail "no reason"
+  grep -qF 'saved: model at version' runs/smoke/log.jsonl || fail "no model is saved"
 }
 newest_update() { sed -n 's/^rl \([0-9]*\)\/.*/\1/p' output | tail -1; }
 newer_than() { [ "$(newest_update)" -gt $(($1 + 20)) ]; }

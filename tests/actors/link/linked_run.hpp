@@ -3,6 +3,7 @@
 #include "actors/errors.hpp"
 #include "actors/link/broadcaster_stand_in.hpp"
 #include "actors/link/generator_stand_in.hpp"
+#include "actors/link/learner_stand_in.hpp"
 #include "actors/link/office.hpp"
 #include "actors/link/relay.hpp"
 #include "actors/link/site.hpp"
@@ -17,6 +18,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
+#include <fstream>
 #include <functional>
 #include <future>
 #include <list>
@@ -164,28 +166,27 @@ inline wire::TlsFiles files(const pki::LeafFiles& leaf) {
 /// The director's process: casts whoever enlists, and trains.
 struct Chief {
   explicit Chief(SmallStageOptions options, std::optional<wire::TlsFiles> tls = {},
-                 double lease_seconds = 60, bool broadcaster_apart = false)
+                 double lease_seconds = 60, bool broadcaster_apart = false,
+                 bool learner_apart = false)
       : parts(options) {
     director = system.spawn(
         [this](caf::event_based_actor* self) -> caf::behavior { return direct(self); });
     buffer = system.spawn(replay_buffer, ReplayBufferPlan{parts.ledger, parts.prompts(), quick(),
                                                           run.telemetry.get()});
     weights = system.spawn(broadcaster, BroadcasterPlan{quick(), run.telemetry.get()});
-    LearnerSetup setup;
-    setup.prepare_thread = [] {};
-    setup.engine = [this] { return parts.training_engine(); };
-    setup.weights = parts.initial_weights();
-    setup.update = parts.update;
-    setup.deadlines = quick();
-    setup.telemetry = run.telemetry.get();
-    trainer = system.spawn<caf::detached>(learner, setup, caf::actor_cast<Director>(director));
+    if (!learner_apart)
+      trainer = system.spawn<caf::detached>(learner, learner_setup(*run.telemetry),
+                                            caf::actor_cast<Director>(director));
     OfficePlan plan;
     plan.listen = "127.0.0.1:0";
     plan.tls = std::move(tls);
     plan.limits = patient_limits();
     plan.terms = {"run", "digest", 0};
     plan.lease_seconds = lease_seconds;
+    plan.learner_lease_seconds = lease_seconds;
     plan.broadcaster_apart = broadcaster_apart;
+    plan.learner_apart = learner_apart;
+    plan.elements = parts.elements();
     plan.deadlines = quick();
     plan.telemetry = run.telemetry.get();
     office = std::make_unique<Office>(plan);
@@ -198,6 +199,25 @@ struct Chief {
          {director, caf::actor_cast<caf::actor>(buffer), caf::actor_cast<caf::actor>(weights),
           caf::actor_cast<caf::actor>(trainer)})
       caf::anon_send_exit(actor, caf::exit_reason::kill);
+  }
+  LearnerSetup learner_setup(Telemetry& telemetry) {
+    LearnerSetup setup;
+    setup.prepare_thread = [] {};
+    setup.engine = [this] { return parts.training_engine(); };
+    setup.weights = parts.initial_weights();
+    setup.update = parts.update;
+    setup.deadlines = quick();
+    setup.telemetry = &telemetry;
+    return setup;
+  }
+  RolloutPlan rollout_plan() {
+    RolloutPlan plan;
+    plan.buffer = buffer;
+    plan.broadcaster = weights;
+    plan.updates = static_cast<std::int32_t>(parts.options.updates);
+    plan.schedule = parts.schedule;
+    plan.staleness_bound = parts.options.bound;
+    return plan;
   }
   caf::behavior direct(caf::event_based_actor* self) {
     self->set_down_handler([this](const caf::down_msg& down) {
@@ -214,6 +234,17 @@ struct Chief {
   }
   void enlist(caf::event_based_actor* self, const Enlistment& who) {
     const CallSheet sheet{who.lease, 0};
+    if (who.learner) {
+      const caf::actor stand_in = system.spawn(
+          learner_stand_in,
+          LearnerStandInPlan{who.name, who.lease, who.learner, quick(), run.telemetry.get()},
+          caf::actor_cast<Director>(director));
+      self->monitor(stand_in);
+      const std::lock_guard lock(mutex);
+      trainer = caf::actor_cast<Learner>(stand_in);
+      ++enlisted;
+      return;
+    }
     if (who.broadcaster) {
       const caf::actor relay = system.spawn(
           broadcaster_stand_in, BroadcasterStandInPlan{sheet, who.broadcaster}, weights);
@@ -254,16 +285,19 @@ struct Chief {
   }
   void begin() {
     LearnerPlan plan;
-    plan.rollout.emplace();
-    plan.rollout->buffer = buffer;
-    plan.rollout->broadcaster = weights;
-    plan.rollout->updates = static_cast<std::int32_t>(parts.options.updates);
-    plan.rollout->schedule = parts.schedule;
-    plan.rollout->staleness_bound = parts.options.bound;
+    plan.rollout = rollout_plan();
     caf::anon_send(trainer, begin_atom::value, std::make_shared<const LearnerPlan>(plan));
   }
   bool reaches(std::int32_t update) {
     return until([&] { return updates >= update; });
+  }
+  /// The records of updates that were told to the run, by update.
+  std::vector<std::string> updates_told() {
+    std::ifstream file(run.directory / "metrics.jsonl");
+    std::vector<std::string> lines;
+    for (std::string line; std::getline(file, line);)
+      if (line.find("\"type\":\"update\"") != std::string::npos) lines.push_back(line);
+    return lines;
   }
   std::optional<LearnerOutcome> finish() {
     until([&] {

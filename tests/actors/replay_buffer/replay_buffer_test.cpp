@@ -136,6 +136,27 @@ TEST_CASE_FIXTURE(BufferFixture, "a group past its deadline no longer holds up t
   CHECK((**batch->answer)->groups.size() == 1);
 }
 
+TEST_CASE_FIXTURE(BufferFixture, "what became of a batch may be told again and counts once") {
+  const auto buffer = spawn_buffer(4);
+  REQUIRE(ask<Tickets>(buffer, grant_atom::value, std::string("a"), 2u)->size() == 2);
+  for (const std::uint64_t ticket : {0, 1})
+    REQUIRE(ask<RolloutIds>(buffer, append_atom::value, group(ticket)));
+  const auto first = ask<BatchPtr>(buffer, take_atom::value, TrainedReport{});
+  REQUIRE(first);
+  const TrainedReport report{1, true, (*first)->id, ""};
+  const auto next = ask_later<BatchPtr>(buffer, take_atom::value, report);
+  REQUIRE(ask<Tickets>(buffer, grant_atom::value, std::string("a"), 2u)->size() == 2);
+  for (const std::uint64_t ticket : {2, 3})
+    REQUIRE(ask<RolloutIds>(buffer, append_atom::value, group(ticket)));
+  settle();
+  REQUIRE(next->answered());  // but the answer may be lost on its way
+  const auto again = ask<BatchPtr>(buffer, take_atom::value, report);
+  REQUIRE(again);
+  REQUIRE(*again);
+  CHECK((*again)->id == (**next->answer)->id);
+  CHECK(ask<LedgerRecord>(buffer, ledger_atom::value)->trained_rollouts == 4);
+}
+
 TEST_CASE_FIXTURE(BufferFixture,
                   "closing answers all who wait with stage_over and returns a balanced ledger") {
   const auto buffer = spawn_buffer();

@@ -1,0 +1,272 @@
+#include "actors/link/study_desk.hpp"
+
+#include "actors/errors.hpp"
+#include "actors/link/batch_desk.hpp"
+#include "actors/link/batch_proxy.hpp"
+#include "actors/link/desks.hpp"
+#include "actors/link/generator_proxies.hpp"  // flush_atom
+
+#include <caf/send.hpp>
+#include <kj/debug.h>
+#include <utility>
+
+namespace troupe {
+namespace {
+
+class LearnerSiteServer final : public wire::LearnerSite::Server {
+ public:
+  explicit LearnerSiteServer(StudyDesk& desk) : desk_(desk) {}
+  kj::Promise<void> begin(BeginContext context) override {
+    const auto params = context.getParams();
+    kj::Maybe<wire::BatchSource::Client> batches;
+    if (params.hasBatches()) batches = params.getBatches();
+    desk_.begin(read_sheet(params.getSheet()), kj::mv(batches));
+    return kj::READY_NOW;
+  }
+  kj::Promise<void> stop(StopContext) override {
+    desk_.stop();
+    return kj::READY_NOW;
+  }
+  kj::Promise<void> dismiss(DismissContext context) override {
+    desk_.finish({SiteEnd::Kind::dismissed, context.getParams().getReason()});
+    return kj::READY_NOW;
+  }
+
+ private:
+  StudyDesk& desk_;
+};
+
+class StudyBatches final : public BatchWay {
+ public:
+  explicit StudyBatches(StudyDesk::Post post) : post_(std::move(post)) {}
+  void take(const TrainedReport& report, Answer<BatchPtr> answer) override {
+    call<BatchPtr>(std::move(answer), [report](StudyDesk& desk) { return desk.take(report); });
+  }
+  void settle(const TrainedReport& report, Answer<caf::unit_t> answer) override {
+    call<caf::unit_t>(std::move(answer), [report](StudyDesk& desk) {
+      return desk.settle(report).then([] { return caf::unit_t{}; });
+    });
+  }
+
+ private:
+  template <class T, class Call>
+  void call(Answer<T> answer, Call call) {
+    auto kept = std::make_shared<Answer<T>>(std::move(answer));  // std::function copies
+    post_([kept, call](StudyDesk& desk) {
+      desk.keep(deliver<T>(kj::evalNow([&] { return call(desk); }), Answer<T>(std::move(*kept))));
+    });
+  }
+
+  StudyDesk::Post post_;
+};
+
+}  // namespace
+
+StudyDesk::StudyDesk(wire::Loop& loop, const StudyPlan& plan, Post post, Finish finish)
+    : plan_(plan), timer_(loop.timer), post_(std::move(post)), finish_(std::move(finish)) {
+  spawn_porter();
+  reporter_ = plan_.system->spawn([post = post_](caf::event_based_actor*) -> caf::behavior {
+    return {[post](updated_atom, std::int32_t, const Weights& weights) {
+              post([version = weights.version()](StudyDesk& desk) { desk.published(version); });
+            },
+            [post](ended_atom, const LearnerOutcome& outcome) {
+              post([outcome](StudyDesk& desk) { desk.ended(outcome); });
+            }};
+  });
+  learner_ = plan_.cast_learner(caf::actor_cast<Director>(reporter_));
+  run_in(porter_, [learner = learner_](caf::event_based_actor* self) { self->monitor(learner); });
+  const auto tell = [post = post_](const LearnerNews& news) {
+    post([news](StudyDesk& desk) { desk.record(news); });
+  };
+  plan_.telemetry->listen({tell, tell});
+  if (plan_.tls) tls_ = kj::heap<wire::TlsContext>(*plan_.tls, timer_);
+  Membership::Events events;
+  events.joined = [this](capnp::Capability::Client granted) { joined(kj::mv(granted)); };
+  events.left = [this] { batches_ = nullptr; };
+  events.report = [](capnp::Capability::Client granted, const SiteReport& facts) {
+    auto request = granted.castAs<wire::LearnerPost>().reportRequest();
+    write(facts, request.initFacts());
+    return request.send().ignoreResult();
+  };
+  events.over = [this](const SiteEnd& end) { this->finish(end); };
+  membership_ = kj::heap<Membership>(loop, plan_, tls_.get(), std::move(events));
+}
+
+StudyDesk::~StudyDesk() noexcept(false) {
+  end_casting("the process ends");
+  for (const caf::actor& actor : {caf::actor_cast<caf::actor>(learner_), reporter_, porter_})
+    caf::anon_send_exit(actor, caf::exit_reason::user_shutdown);
+}
+
+/// Asks local actors on the loop's behalf, and watches the learner.
+void StudyDesk::spawn_porter() {
+  porter_ = plan_.system->spawn([post = post_](caf::event_based_actor* self) -> caf::behavior {
+    self->set_down_handler([post](const caf::down_msg& down) {
+      post([why = describe(down.reason)](StudyDesk& desk) {
+        desk.finish({SiteEnd::Kind::actor_died, "the learner died: " + why});
+      });
+    });
+    return {errand_handler(self)};
+  });
+}
+
+void StudyDesk::joined(capnp::Capability::Client post) {
+  auto request = post.castAs<wire::LearnerPost>().enlistRequest();
+  request.setSite(kj::heap<LearnerSiteServer>(*this));
+  request.setWeights(
+      kj::heap<WeightDesk>([this](std::uint64_t at_least) { return weights(at_least); }));
+  keep(timer_.timeoutAfter(wire::duration(plan_.limits.call_seconds), request.send().ignoreResult())
+           .then([this] { send_news(); }));
+}
+
+/// After a lost link the same cast goes on with the new way to batches.
+void StudyDesk::begin(const CallSheet& sheet, kj::Maybe<wire::BatchSource::Client> batches) {
+  const bool learns_from_batches = batches != nullptr;
+  batches_ = kj::mv(batches);
+  if (sheet_ && sheet_->cast == sheet.cast) {
+    if (buffer_) caf::anon_send(buffer_, attached_atom::value);
+    return send_news();
+  }
+  end_casting("cast anew");
+  sheet_ = sheet;
+  casting_ = kj::heap<CastingEnd>();
+  published_.reset();
+  news_.clear();
+  sequence_ = 1;
+  broadcaster_ = plan_.cast_broadcaster();
+  if (learns_from_batches)
+    buffer_ =
+        plan_.system->spawn(batch_proxy, std::make_shared<StudyBatches>(post_), plan_.deadlines);
+  caf::anon_send(learner_, begin_atom::value,
+                 plan_.stage_plan(sheet, caf::actor_cast<ReplayBuffer>(buffer_), broadcaster_));
+}
+
+void StudyDesk::stop() {
+  caf::anon_send(learner_, stop_atom::value);
+}
+
+void StudyDesk::end_casting(const char* why) {
+  if (sheet_) plan_.telemetry->event("dismissed", plan_.name + ": " + why);
+  sheet_.reset();
+  casting_ = nullptr;
+  if (buffer_) caf::anon_send_exit(buffer_, caf::exit_reason::user_shutdown);
+  if (broadcaster_) caf::anon_send_exit(broadcaster_, caf::exit_reason::user_shutdown);
+  buffer_ = nullptr;
+  broadcaster_ = nullptr;
+}
+
+kj::Promise<Weights> StudyDesk::weights(std::uint64_t at_least) {
+  if (!broadcaster_) return KJ_EXCEPTION(OVERLOADED, "no stage has begun here; ask again");
+  return casting_->within(
+      taking_from({porter_, plan_.deadlines.request}, broadcaster_, "director")(at_least));
+}
+
+void StudyDesk::record(const LearnerNews& news) {
+  std::visit([this](const auto& record) { news_.emplace_back(record); }, news);
+  send_news();
+}
+
+void StudyDesk::published(PolicyVersion version) {
+  published_ = version;
+}
+
+/// A supervised stage publishes nothing but what it ends with.
+void StudyDesk::ended(const LearnerOutcome& outcome) {
+  if (!sheet_) return;
+  if (!published_ || *published_ < outcome.weights.version())
+    caf::anon_send(broadcaster_, publish_atom::value, outcome.weights);
+  keep(end_stage(sheet_->cast, {outcome, outcome.weights.version(),
+                                plan_.telemetry->activity("learner").totals_since_mark()}));
+}
+
+/// First what became of the last batch, then the end, so that the ledger is closed with all of it.
+kj::Promise<void> StudyDesk::end_stage(std::uint64_t cast, RemoteOutcome outcome) {
+  kj::Promise<bool> settled = true;
+  if (buffer_) settled = ask<bool>(porter_, buffer_, plan_.deadlines.request, flush_atom::value);
+  return settled.then(
+      [this, cast, outcome](bool) {
+        if (!sheet_ || sheet_->cast != cast) return kj::Promise<void>(kj::READY_NOW);
+        news_.emplace_back(outcome);
+        send_news();
+        return kj::Promise<void>(kj::READY_NOW);
+      },
+      [this, cast,
+       outcome](kj::Exception&&) {  // the link is away for long: for as long as it takes
+        if (!sheet_ || sheet_->cast != cast) return kj::Promise<void>(kj::READY_NOW);
+        return end_stage(cast, outcome);
+      });
+}
+
+/// One at a time, so that they arrive in order; what is not known to have arrived is sent again after the rejoin, or soon.
+void StudyDesk::send_news() {
+  if (sending_ || news_.empty() || membership_->away()) return;
+  sending_ = true;
+  const std::uint64_t cast = sheet_->cast;
+  keep(kj::evalNow(
+           [&] { return sent(membership_->post().castAs<wire::LearnerPost>(), news_.front()); })
+           .then(
+               [this, cast] {
+                 sending_ = false;
+                 if (!sheet_ || sheet_->cast != cast) return send_news();
+                 news_.pop_front();
+                 ++sequence_;
+                 send_news();
+               },
+               [this](kj::Exception&& exception) {
+                 sending_ = false;
+                 if (exception.getType() == kj::Exception::Type::DISCONNECTED) return;
+                 keep(timer_.afterDelay(1 * kj::SECONDS).then([this] { send_news(); }));
+               }));
+}
+
+kj::Promise<void> StudyDesk::sent(wire::LearnerPost::Client post, const News& news) {
+  const auto in_time = [this](auto request) {
+    return timer_.timeoutAfter(wire::duration(plan_.limits.call_seconds),
+                               request.send().ignoreResult());
+  };
+  if (const auto* record = std::get_if<RolloutUpdateRecord>(&news)) {
+    auto request = post.trainedRequest();
+    request.setSequence(sequence_);
+    write(*record, request.initRecord());
+    return in_time(kj::mv(request));
+  }
+  if (const auto* record = std::get_if<SupervisedRecord>(&news)) {
+    auto request = post.supervisedRequest();
+    request.setSequence(sequence_);
+    write(*record, request.initRecord());
+    return in_time(kj::mv(request));
+  }
+  auto request = post.endedRequest();
+  request.setCast(sheet_->cast);
+  write(std::get<RemoteOutcome>(news), request.initOutcome());
+  return in_time(kj::mv(request));
+}
+
+kj::Promise<BatchPtr> StudyDesk::take(const TrainedReport& report) {
+  KJ_IF_MAYBE (batches, batches_)
+    return fetch_batch(*batches, report, plan_.limits.call_seconds, timer_);
+  return KJ_EXCEPTION(DISCONNECTED, "the link is away");
+}
+
+kj::Promise<void> StudyDesk::settle(const TrainedReport& report) {
+  KJ_IF_MAYBE (batches, batches_) {
+    auto request = batches->settleRequest();
+    write(report, request.initReport());
+    return timer_.timeoutAfter(wire::duration(plan_.limits.call_seconds),
+                               request.send().ignoreResult());
+  }
+  return KJ_EXCEPTION(DISCONNECTED, "the link is away");
+}
+
+void StudyDesk::finish(const SiteEnd& end) {
+  if (std::exchange(ended_, true)) return;
+  end_casting("the run is over");
+  membership_->quiet();
+  finish_(end);
+}
+
+void StudyDesk::taskFailed(kj::Exception&& exception) {
+  plan_.telemetry->event("link_error", exception.getDescription().cStr());
+}
+
+}  // namespace troupe

@@ -1,0 +1,133 @@
+// A learner in a process of its own, over real sockets.
+#include "actors/link/study.hpp"
+
+#include "actors/broadcaster/broadcaster.hpp"
+#include "tests/actors/link/linked_run.hpp"
+
+#include <doctest/doctest.h>
+
+#include <memory>
+#include <optional>
+#include <utility>
+
+TEST_SUITE_BEGIN("actors/link");
+
+namespace troupe {
+
+using namespace linked;
+
+namespace {
+
+struct StudyProcess {
+  StudyProcess(Chief& chief, std::string address, std::optional<wire::TlsFiles> tls = {})
+      : chief(chief) {
+    StudyPlan plan;
+    plan.name = "learner";
+    plan.role = "learner";
+    plan.addresses = {std::move(address)};
+    plan.tls = std::move(tls);
+    plan.limits = patient_limits();
+    plan.config_digest = "digest";
+    plan.telemetry = run.telemetry.get();
+    plan.report = [] { return SiteReport{}; };
+    plan.deadlines = quick();
+    plan.system = &system;
+    plan.cast_learner = [this](const Director& reporter) {
+      return system.spawn<caf::detached>(learner, this->chief.learner_setup(*run.telemetry),
+                                         reporter);
+    };
+    plan.cast_broadcaster = [this] {
+      return system.spawn(broadcaster, BroadcasterPlan{quick(), run.telemetry.get()});
+    };
+    plan.stage_plan = [this](const CallSheet&, const ReplayBuffer& buffer,
+                             const Broadcaster& weights) {
+      ++casts;
+      run.telemetry->stage_begins(0, "rl", "rl", 0);
+      LearnerPlan stage;
+      stage.rollout = this->chief.rollout_plan();
+      stage.rollout->buffer = buffer;
+      stage.rollout->broadcaster = weights;
+      return std::make_shared<const LearnerPlan>(stage);
+    };
+    study = std::make_unique<Study>(plan);
+  }
+
+  Chief& chief;
+  support::TemporaryRun run;
+  std::atomic<int> casts = 0;
+  caf::actor_system_config config;
+  caf::actor_system system{config};
+  std::unique_ptr<Study> study;
+};
+
+}  // namespace
+
+TEST_CASE("a stage with its learner elsewhere ends with the weights that it has in one process") {
+  const TemporaryDirectory directory;
+  auto authority = pki::Authority::create(directory.path() / "pki");
+  const auto issue = [&](pki::Role role, const std::string& name) {
+    std::vector<std::string> hosts;
+    if (pki::serves(role)) hosts = {"127.0.0.1"};
+    return files(authority.issue({role, name, hosts, {}}));
+  };
+  Chief chief({}, issue(pki::Role::director, "main"), 60, false, true);
+  const auto gen = issue(pki::Role::generator, "gen-0");
+  const auto ver = issue(pki::Role::verifier, "ver-0");
+  Role generating(chief, "gen-0", "generator", chief.office->address(),
+                  [&](SitePlan& plan) { plan.tls = gen; });
+  Role grading(chief, "ver-0", "verifier", chief.office->address(),
+               [&](SitePlan& plan) { plan.tls = ver; });
+  StudyProcess study(chief, chief.office->address(), issue(pki::Role::learner, "learner"));
+  REQUIRE(until([&] { return chief.enlisted == 3; }));
+  chief.run.telemetry->stage_begins(0, "rl", "rl", 0);
+  chief.begin();
+  check_stage(chief);
+  CHECK(chief.updates == static_cast<std::int32_t>(chief.parts.options.updates));
+  CHECK(chief.updates_told().size() == chief.parts.options.updates);  // each once and in order
+  chief.office->dismiss("the run is over");
+  CHECK(study.study->wait().kind == SiteEnd::Kind::dismissed);
+}
+
+TEST_CASE("a learner whose link is cut goes on where it was") {
+  SmallStageOptions options;
+  options.updates = 40;
+  Chief chief(options, {}, 60, false, true);
+  Role generating(chief, "gen-0", "generator", chief.office->address());
+  Role grading(chief, "ver-0", "verifier", chief.office->address());
+  Forwarder forwarder(chief.office->address());
+  StudyProcess study(chief, forwarder.address());
+  REQUIRE(until([&] { return chief.enlisted == 3; }));
+  chief.run.telemetry->stage_begins(0, "rl", "rl", 0);
+  chief.begin();
+  for (const std::int32_t update : {5, 15, 25}) {
+    REQUIRE(chief.reaches(update));
+    forwarder.cut();
+  }
+  check_stage(chief);
+  CHECK(study.casts == 1);
+  const auto told = chief.updates_told();
+  REQUIRE(told.size() == options.updates);
+  for (std::size_t i = 0; i < told.size(); ++i)
+    CHECK(told[i].find("\"update\":" + std::to_string(i + 1) + ",") != std::string::npos);
+}
+
+TEST_CASE("a run ends when its learner elsewhere has been away for longer than its lease") {
+  Chief chief({}, {}, 0.2, false, true);
+  auto study = std::make_unique<StudyProcess>(chief, chief.office->address());
+  REQUIRE(until([&] { return chief.enlisted == 1; }));
+  chief.begin();
+  REQUIRE(until([&] { return chief.updates >= 0 && study->casts == 1; }));
+  study.reset();
+  REQUIRE(until([&] { return chief.ended().size() == 1; }));
+  CHECK(chief.ended().front().find("link_lost") != std::string::npos);
+}
+
+TEST_CASE("a learner is refused where the config has it in the process of the director") {
+  Chief chief({});
+  StudyProcess study(chief, chief.office->address());
+  const SiteEnd end = study.study->wait();
+  CHECK(end.kind == SiteEnd::Kind::refused);
+  CHECK(end.text.find("network.learner") != std::string::npos);
+}
+
+}  // namespace troupe
