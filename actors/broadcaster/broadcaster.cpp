@@ -2,6 +2,7 @@
 
 #include "actors/errors.hpp"
 #include "actors/report_exceptions.hpp"
+#include "actors/telemetry/lineage.hpp"
 #include "actors/timed.hpp"
 
 #include <deque>
@@ -41,6 +42,8 @@ Broadcaster::behavior_type broadcaster(Broadcaster::stateful_pointer<Broadcaster
                          std::to_string(weights.version()));
         state.activity->enter("publish", true);
         state.newest = weights;
+        if (Lineage* lineage = state.plan.telemetry->lineage())
+          lineage->published(weights.version(), weights.digest());
         state.serve();
         state.plan.telemetry->progress(state.name);
         state.activity->enter("wait", false);
