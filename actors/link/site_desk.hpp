@@ -55,6 +55,7 @@ class SiteDesk final : private kj::TaskSet::ErrorHandler {
   kj::Promise<void> report();
   kj::Promise<void> watch_absence(std::uint64_t absence);
   void stop_casting(const char* why);
+  void actor_ended(const caf::actor_addr& who, const caf::error& reason);
   void finish(SiteEnd::Kind kind, const std::string& text);
   void taskFailed(kj::Exception&& exception) override;
 
