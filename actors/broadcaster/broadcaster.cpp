@@ -2,6 +2,7 @@
 
 #include "actors/errors.hpp"
 #include "actors/report_exceptions.hpp"
+#include "actors/telemetry/lineage.hpp"
 #include "actors/timed.hpp"
 
 #include <deque>
@@ -45,6 +46,8 @@ Broadcaster::behavior_type broadcaster(Broadcaster::stateful_pointer<Broadcaster
         state.plan.telemetry->metrics()
             .gauge("troupe_broadcaster_version")
             .Set(static_cast<double>(weights.version()));
+        if (Lineage* lineage = state.plan.telemetry->lineage())
+          lineage->published(weights.version(), weights.digest());
         state.serve();
         state.plan.telemetry->progress(state.name);
         state.activity->enter("wait", false);

@@ -90,6 +90,7 @@ struct EvaluationConfig {      // [evaluation]
 struct MetricsConfig {    // [metrics]
   std::int32_t port = 0;  // 0: no server
   std::string address = "127.0.0.1";
+  bool lineage = false;
 };
 
 /// Where the roles of other processes meet, and what a link may cost. The same in every process of a run.

@@ -376,11 +376,15 @@ Section evaluation_section() {
 Section metrics_section() {
   using C = MetricsConfig;
   return section<C>(
-      "metrics", "Prometheus metrics at /metrics and the state at /healthz.", &Config::metrics,
+      "metrics", "Prometheus metrics at /metrics, the state at /healthz, and what is written down.",
+      &Config::metrics,
       {
           {"port", &C::port, between(0, 65535), "", "TCP port; 0: no server."},
           {"address", &C::address, any(), "",
            "IP address the server listens on; 0.0.0.0 makes it reachable from other machines."},
+          {"lineage", &C::lineage, any(), "",
+           "Writes lineage.jsonl: each rollout that was trained or dropped, about 250 bytes a "
+           "rollout."},
       });
 }
 

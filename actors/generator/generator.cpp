@@ -2,6 +2,7 @@
 
 #include "actors/errors.hpp"
 #include "actors/report_exceptions.hpp"
+#include "actors/telemetry/lineage.hpp"
 #include "gpu/model/manifest.hpp"
 
 #include <caf/sec.hpp>
@@ -71,6 +72,8 @@ void GeneratorState::take_weights(const Weights& weights) {
   mismatches_ = 0;
   batch_->swap(weights.values(), weights.version());
   has_weights_ = true;
+  if (Lineage* lineage = plan_.telemetry->lineage())
+    lineage->held(plan_.name, weights.version(), weights.digest());
   Metrics& metrics = plan_.telemetry->metrics();
   metrics.gauge("troupe_generator_weights_version", plan_.name)
       .Set(static_cast<double>(weights.version()));

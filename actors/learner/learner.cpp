@@ -2,6 +2,7 @@
 
 #include "actors/errors.hpp"
 #include "actors/report_exceptions.hpp"
+#include "actors/telemetry/lineage.hpp"
 #include "gpu/model/manifest.hpp"
 #include "gpu/training/lag.hpp"
 
@@ -27,6 +28,31 @@ gpu::TrainingRollout training_rollout(const GradedRollout& graded) {
     taken.versions.push_back({run.getVersion(), run.getCount()});
   taken.reward = graded.verdict.read().getReward();
   return taken;
+}
+
+TrainedRollout lineage_of(const GradedRollout& graded) {
+  const auto rollout = graded.rollout.read();
+  const auto verdict = graded.verdict.read();
+  TrainedRollout trained;
+  trained.key = {rollout.getId(), rollout.getTicket(), rollout.getIndex(), rollout.getAttempt()};
+  trained.prompt_uid = rollout.getPromptUid();
+  trained.tokens = rollout.getLogProbs().size();
+  trained.generator = rollout.getGenerator().cStr();
+  trained.verifier = verdict.getVerifier().cStr();
+  for (const auto run : rollout.getVersions())
+    trained.versions.emplace_back(run.getVersion(), run.getCount());
+  trained.reward = static_cast<double>(verdict.getReward());
+  return trained;
+}
+
+/// refused: the ledger will drop its rollouts.
+TrainedUpdate lineage_of(const Batch& batch, std::int32_t stage, std::int32_t update,
+                         bool refused) {
+  TrainedUpdate trained{stage, update, batch.version, batch.id, refused, {}};
+  for (const BatchGroup& group : batch.groups)
+    for (const GradedRollout& graded : group.rollouts)
+      trained.rollouts.push_back(lineage_of(graded));
+  return trained;
 }
 
 }  // namespace
@@ -352,6 +378,8 @@ void LearnerState::record(const Batch& batch, const gpu::UpdateStats& stats,
   record.refused = stats.refused;
   record.weights_digest = published_.digest();
   setup_.telemetry->record(record);
+  if (Lineage* lineage = setup_.telemetry->lineage())
+    lineage->trained(lineage_of(batch, plan_->stage, update_, !report_.refused.empty()));
   setup_.telemetry->progress(name);
 }
 

@@ -95,11 +95,8 @@ SiteDesk::SiteDesk(wire::Loop& loop, const SitePlan& plan, Post post, Finish fin
       finish_(std::move(finish)) {
   porter_ = plan_.system->spawn([post = post_](caf::event_based_actor* self) -> caf::behavior {
     self->set_down_handler([post](const caf::down_msg& down) {
-      post([why = describe(down.reason), who = down.source](SiteDesk& desk) {
-        const bool ours = (desk.generator_ && desk.generator_.address() == who) ||
-                          (desk.verifier_ && desk.verifier_.address() == who);
-        if (ours)
-          desk.finish(SiteEnd::Kind::actor_died, "the " + desk.plan_.role + " died: " + why);
+      post([reason = down.reason, who = down.source](SiteDesk& desk) {
+        desk.actor_ended(who, reason);
       });
     });
     return {errand_handler(self)};
@@ -227,6 +224,15 @@ void SiteDesk::stop_casting(const char* why) {
     caf::anon_send_exit(actor, caf::exit_reason::user_shutdown);
   source_actors_.clear();
   sources_.clear();
+}
+
+/// A verifier that had verdicts under way ends with the link, and is cast anew when that is back; its rollouts are lent
+/// again.
+void SiteDesk::actor_ended(const caf::actor_addr& who, const caf::error& reason) {
+  const bool verifier = verifier_ && verifier_.address() == who;
+  if (verifier && code_of(reason) == Errc::link_lost) return stop_casting("the link was lost");
+  if (verifier || (generator_ && generator_.address() == who))
+    finish(SiteEnd::Kind::actor_died, "the " + plan_.role + " died: " + describe(reason));
 }
 
 kj::Promise<Rollouts> SiteDesk::take(std::uint32_t count, const RolloutIds& acknowledged) {

@@ -57,6 +57,7 @@ class SiteDesk final : private kj::TaskSet::ErrorHandler {
   kj::Promise<void> report(capnp::Capability::Client post, const SiteReport& facts);
   void weights_attached();
   void stop_casting(const char* why);
+  void actor_ended(const caf::actor_addr& who, const caf::error& reason);
   void finish(SiteEnd::Kind kind, const std::string& text);
   void taskFailed(kj::Exception&& exception) override;
 

@@ -53,8 +53,11 @@ void add_lags(std::vector<std::uint64_t>& histogram, const Rollout& rollout,
 
 }  // namespace
 
-Ledger::Ledger(LedgerConfig config)
-    : config_(config), published_(config.first_version), next_version_(config.first_version) {}
+Ledger::Ledger(LedgerConfig config, std::function<void(const DroppedRollout&)> dropped)
+    : config_(config),
+      on_dropped_(std::move(dropped)),
+      published_(config.first_version),
+      next_version_(config.first_version) {}
 
 std::uint32_t Ledger::groups_outstanding() const {
   return static_cast<std::uint32_t>(
@@ -122,7 +125,8 @@ Ticket Ledger::issue(std::uint64_t id, Group& group, const std::string& holder, 
     const bool running =
         !place.attempts.empty() && place.attempts.back().state != AttemptState::dropped;
     if (running) continue;
-    place.attempts.push_back({group.attempt, AttemptState::open, holder});
+    const RolloutKey key{rollout_id(group.prompt.uid, id, i), id, i, group.attempt};
+    place.attempts.push_back({group.attempt, AttemptState::open, holder, key});
     missing.push_back(i);
   }
   return Ticket::build([&](wire::Ticket::Builder ticket) {
@@ -153,6 +157,14 @@ void Ledger::drop(Attempt& attempt, const std::string& reason) {
   ++dropped_rollouts_[reason];
   ++dropped_lengths_[reason][attempt.tokens_known ? length_bucket(attempt.tokens) : 0];
   dropped_tokens_[reason] += attempt.tokens;
+  tell_dropped(attempt, reason);
+}
+
+void Ledger::tell_dropped(const Attempt& attempt, const std::string& reason) const {
+  if (!on_dropped_) return;
+  DroppedRollout rollout{attempt.key, attempt.holder, reason, std::nullopt};
+  if (attempt.tokens_known) rollout.tokens = attempt.tokens;
+  on_dropped_(rollout);
 }
 
 void Ledger::notice(const RolloutNotice& notice) {
@@ -165,6 +177,7 @@ void Ledger::notice(const RolloutNotice& notice) {
       count_generated(attempt, notice.tokens);  // lost before its length was known
       dropped_tokens_["late"] += attempt.tokens;
       ++dropped_lengths_["late"][length_bucket(attempt.tokens)];
+      tell_dropped(attempt, "late");
     } else if (attempt.state == AttemptState::open) {
       count_generated(attempt, notice.tokens);
       attempt.state = AttemptState::in_flight;

@@ -2,6 +2,7 @@
 // Where every ticket, rollout and token is accounted for. Plain rules: no actors, no clock, no
 // randomness.
 #include "actors/replay_buffer/batch.hpp"
+#include "actors/telemetry/lineage.hpp"
 #include "actors/telemetry/records.hpp"
 #include "messages/rollout.hpp"
 
@@ -59,7 +60,8 @@ using RolloutNotices = std::vector<RolloutNotice>;
 ///   4. Nothing in a batch claims a version newer than the batch's: nobody had published it.
 class Ledger {
  public:
-  explicit Ledger(LedgerConfig config);
+  /// `dropped` hears of every attempt that is given up, if it is set.
+  explicit Ledger(LedgerConfig config, std::function<void(const DroppedRollout&)> dropped = {});
 
   /// A ticket for `holder`, or nothing while admission is closed: as many batches are open as the
   /// bound allows, or a whole batch waits for the learner, so that what is sampled now would only
@@ -96,6 +98,7 @@ class Ledger {
     std::uint32_t number;
     AttemptState state;
     std::string holder;
+    RolloutKey key;
     std::uint64_t tokens = 0;
     bool tokens_known = false;
   };
@@ -121,6 +124,7 @@ class Ledger {
   void count_generated(Attempt& attempt, std::uint64_t tokens);
   const char* unfit(const Rollout& rollout) const;
   void drop(Attempt& attempt, const std::string& reason);
+  void tell_dropped(const Attempt& attempt, const std::string& reason) const;
   void drop_filled(Group& group, const std::string& reason);
   void give_up(Place& place, const std::string& reason);
   void close_group(std::uint64_t id, Group& group);
@@ -133,6 +137,7 @@ class Ledger {
   void forget_resolved();
 
   LedgerConfig config_;
+  std::function<void(const DroppedRollout&)> on_dropped_;
   Groups groups_;
   std::deque<std::uint64_t> reissues_;
   struct Lease {

@@ -2,6 +2,7 @@
 
 #include "actors/errors.hpp"
 #include "actors/report_exceptions.hpp"
+#include "actors/telemetry/lineage.hpp"
 #include "actors/timed.hpp"
 
 #include <caf/send.hpp>
@@ -14,7 +15,14 @@ namespace troupe {
 
 void ReplayBufferState::begin(ReplayBufferPlan taken) {
   plan = std::move(taken);
-  ledger = Ledger(plan.ledger);
+  std::function<void(const DroppedRollout&)> on_dropped;
+  if (Lineage* lineage = plan.telemetry->lineage()) {
+    const LedgerConfig& rules = plan.ledger;
+    lineage->rules(
+        {rules.staleness_bound, rules.first_version, rules.batch, rules.group_size, rules.updates});
+    on_dropped = [lineage](const DroppedRollout& rollout) { lineage->dropped(rollout); };
+  }
+  ledger = Ledger(plan.ledger, on_dropped);
   Metrics& metrics = plan.telemetry->metrics();
   appended = &metrics.counter("troupe_replay_appended_total");
   consumed = &metrics.counter("troupe_replay_consumed_total");

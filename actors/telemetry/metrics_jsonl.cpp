@@ -4,7 +4,6 @@
 #include "actors/telemetry/text.hpp"
 
 #include <nlohmann/json.hpp>
-#include <utility>
 
 namespace troupe {
 
@@ -121,15 +120,6 @@ std::string event_line(const EventRecord& event) {
                     {"seconds", event.seconds_since_start},
                     {"kind", event.kind},
                     {"text", event.text}});
-}
-
-LineFile::LineFile(const std::filesystem::path& path) : file_(path, std::ios::trunc) {}
-
-bool LineFile::write(const std::string& line) {
-  file_.clear();
-  file_ << line << '\n' << std::flush;
-  if (file_.good() && file_.is_open()) return true;
-  return std::exchange(lost_, true);
 }
 
 }  // namespace troupe

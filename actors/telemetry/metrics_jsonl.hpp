@@ -3,8 +3,6 @@
 // deploy/summary.md.
 #include "actors/telemetry/run_log.hpp"
 
-#include <filesystem>
-#include <fstream>
 #include <string>
 
 namespace troupe {
@@ -20,19 +18,5 @@ std::string update_line_json(const SupervisedRecord& update);
 std::string evaluation_line(const EvaluationRecord& evaluation, std::int32_t stage, double seconds);
 std::string ledger_line(const LedgerRecord& ledger, std::int32_t stage, double seconds);
 std::string event_line(const EventRecord& event);
-
-/// A file of lines, each on disk when write() returns. Used under its owner's lock.
-class LineFile {
- public:
-  /// Replaces the file. A failure shows at the first write.
-  explicit LineFile(const std::filesystem::path& path);
-  /// False the first time that a line is lost (full disk, missing folder); true otherwise, so that
-  /// a loss is reported once. Goes on trying.
-  bool write(const std::string& line);
-
- private:
-  std::ofstream file_;
-  bool lost_ = false;
-};
 
 }  // namespace troupe

@@ -1,5 +1,6 @@
 #pragma once
 // All that was recorded about a run, as plain data: the input of every writer.
+#include "actors/telemetry/lineage.hpp"
 #include "actors/telemetry/records.hpp"
 #include "actors/telemetry/telemetry.hpp"
 
@@ -43,10 +44,12 @@ struct RunLog {
   std::string name, config_json, config_digest, model_description, build_description;
   std::string started, finished;  // ISO 8601, UTC
   double wall_seconds = 0;
+  std::uint64_t peak_memory_bytes = 0;  // of this process
   std::string ended;
   std::vector<StageLog> stages;
   std::vector<EventRecord> events;
   std::vector<ActorSpans> actors;
+  std::optional<LineageEnd> lineage;
 
   /// From the config: replay-buffer.staleness-bound and run.seed; nothing if they are not there.
   std::optional<std::uint64_t> staleness_bound() const;

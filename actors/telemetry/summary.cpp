@@ -115,6 +115,8 @@ std::string summary_json(const RunLog& run) {
   out["ended_at"] = run.finished;
   out["wall_seconds"] = run.wall_seconds;
   out["ended"] = run.ended;
+  if (run.lineage) out["lineage"] = {{"lines", run.lineage->lines}, {"chain", run.lineage->chain}};
+  out["peak_memory_bytes"] = run.peak_memory_bytes;
   out["stages"] = Json::array();
   for (const StageLog& stage : run.stages)
     out["stages"].push_back(stage_json(stage.result(run.wall_seconds)));

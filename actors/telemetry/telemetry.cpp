@@ -2,6 +2,8 @@
 
 #include "actors/telemetry/closing_text.hpp"
 #include "actors/telemetry/http_server.hpp"
+#include "actors/telemetry/line_file.hpp"
+#include "actors/telemetry/lineage.hpp"
 #include "actors/telemetry/log_sinks.hpp"
 #include "actors/telemetry/metrics_export.hpp"
 #include "actors/telemetry/metrics_jsonl.hpp"
@@ -22,6 +24,7 @@
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
 #include <spdlog/logger.h>
+#include <sys/resource.h>
 #include <thread>
 
 namespace troupe {
@@ -41,6 +44,13 @@ spdlog::level::level_enum level_of(const std::string& event_kind) {
                            "mismatch", "skip", "slow"})
     if (has(event_kind, part)) return spdlog::level::warn;
   return spdlog::level::info;
+}
+
+std::uint64_t peak_memory_bytes() {
+  constexpr std::uint64_t kKibibyte = 1024;  // what Linux counts in
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::uint64_t>(usage.ru_maxrss) * kKibibyte;
 }
 
 std::filesystem::path made(const std::filesystem::path& folder) {
@@ -80,6 +90,8 @@ struct Telemetry::State {
 
   mutable std::mutex actors_mutex;  // taken after `mutex` if both are
   std::map<std::string, std::unique_ptr<ActivityLog>> actors;
+
+  std::unique_ptr<Lineage> lineage;  // null: not kept
 
   std::mutex files_mutex;    // taken before all others
   mutable std::mutex mutex;  // all below
@@ -132,6 +144,14 @@ Telemetry::State::State(TelemetryOptions given)
              }},
             {"/healthz", [this] { return health_page(); }},
             {"/", [this] { return index_page(); }}});
+  if (options.lineage)
+    lineage = std::make_unique<Lineage>(
+        folder / "lineage.jsonl", run.name, run.config_digest, [this] { return now(); },
+        [this] {
+          std::unique_lock held(mutex);
+          note("telemetry error",
+               "a line of lineage.jsonl is lost (disk full?); later losses are not reported", held);
+        });
   std::unique_lock lock(mutex);
   write_line(run_line(run), lock);
   if (options.terminal_status && !options.quiet)
@@ -154,7 +174,9 @@ RunLog Telemetry::State::snapshot() const {
     const std::lock_guard lock(mutex);
     copy = run;
   }
+  if (lineage) copy.lineage = lineage->end();
   copy.wall_seconds = now();
+  copy.peak_memory_bytes = peak_memory_bytes();
   copy.finished = iso_utc(std::chrono::system_clock::now());
   const std::lock_guard lock(actors_mutex);
   for (const auto& [name, log] : actors) copy.actors.push_back({name, log->spans(0)});
@@ -346,6 +368,7 @@ void Telemetry::stage_begins(std::int32_t index, const std::string& kind, const 
     const std::lock_guard lock(state_->actors_mutex);
     for (const auto& [actor, log] : state_->actors) log->mark();
   }
+  if (state_->lineage) state_->lineage->stage_begins(index);
   state_->metrics.gauge("troupe_run_stage").Set(index);
   state_->metrics.gauge("troupe_run_update").Set(0);
   state_->metrics.gauge("troupe_run_updates_planned").Set(updates);
@@ -419,6 +442,10 @@ void Telemetry::stage_ends(const StageRecord& stage) {
   lock.unlock();
   state_->say(fmt::format("{} {}: {} updates in {}", stage.name, stage.ended, stage.updates,
                           duration_text(stage.wall_seconds)));
+}
+
+Lineage* Telemetry::lineage() {
+  return state_->lineage.get();
 }
 
 void Telemetry::expect_progress_within(double seconds) {

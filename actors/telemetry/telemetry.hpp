@@ -18,6 +18,8 @@ class logger;
 
 namespace troupe {
 
+class Lineage;  // actors/telemetry/lineage.hpp
+
 using Clock = std::chrono::steady_clock;
 
 /// How one actor spends its time: spans of work and of waiting. Written by its actor alone, read by
@@ -57,8 +59,9 @@ struct TelemetryOptions {
       run_directory;  // metrics.jsonl, summary.json, report.html, log.jsonl, trace.json go there
   bool terminal_status = false;  // live status on stderr; otherwise one plain line per update
   bool trace = false;
-  bool quiet = false;  // on the terminal only warnings and errors
-  bool colour = true;  // of the live status; main clears it when NO_COLOR is set
+  bool lineage = false;  // writes lineage.jsonl
+  bool quiet = false;    // on the terminal only warnings and errors
+  bool colour = true;    // of the live status; main clears it when NO_COLOR is set
   std::string metrics_address = "127.0.0.1";
   int metrics_port = 0;  // 0: no server
   std::string run_name, config_json, config_digest, model_description;
@@ -105,6 +108,8 @@ class Telemetry {
   void event(const std::string& kind,
              const std::string& text);  // restarts, refusals, gates: log, report, metrics.jsonl
   void stage_ends(const StageRecord& stage);
+  /// Where each rollout is written down; null: nobody asked for it.
+  Lineage* lineage();
 
   /// /healthz answers 503 with the actor's name when an actor that is expected to move has made no
   /// progress for `seconds`. 0: never. Ages count from this call or the actor's last progress(); a

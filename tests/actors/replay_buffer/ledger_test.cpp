@@ -447,4 +447,36 @@ TEST_CASE("a late word on a lost rollout claims no more tokens than a completion
   check_balance(ledger);
 }
 
+TEST_CASE("whoever asked hears of each dropped attempt once and of its length when it is known") {
+  std::vector<DroppedRollout> dropped;
+  Ledger ledger(small(), [&](const DroppedRollout& one) { dropped.push_back(one); });
+  const auto tickets = grant_all(ledger);
+  REQUIRE(tickets.size() == 2);
+  deliver(ledger, tickets[0], 0);
+  ledger.lose("g");
+  REQUIRE(dropped.size() == 2);  // those of the second ticket
+  CHECK(dropped[0].key.id == rollout_id(42, 1, 0));
+  CHECK(dropped[0].key.ticket == 1);
+  CHECK(dropped[1].key.index == 1);
+  CHECK(dropped[0].holder == "g");
+  CHECK(dropped[0].reason == "generator_lost");
+  CHECK_FALSE(dropped[0].tokens);
+  ledger.notice({1, 0, 0, 3, false});  // it had been finished
+  REQUIRE(dropped.size() == 3);
+  CHECK(dropped[2].key.id == dropped[0].key.id);
+  CHECK(dropped[2].reason == "late");
+  CHECK(dropped[2].tokens == 3);
+  const auto again = ledger.grant("h", 0, any_prompt);
+  REQUIRE(again);
+  deliver(ledger, *again, 0);
+  const auto batch = ledger.take(0);
+  REQUIRE(batch);
+  ledger.refused(batch->id, "refused_update");
+  REQUIRE(dropped.size() == 7);
+  CHECK(dropped.back().reason == "refused_update");
+  CHECK(dropped.back().key.attempt == 1);
+  CHECK(dropped.back().tokens == 3);
+  check_balance(ledger);
+}
+
 }  // namespace troupe

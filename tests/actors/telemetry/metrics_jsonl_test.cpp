@@ -1,5 +1,6 @@
 #include "actors/telemetry/metrics_jsonl.hpp"
 
+#include "actors/telemetry/line_file.hpp"
 #include "tests/actors/telemetry/sample_run.hpp"
 #include "tests/actors/telemetry/temporary_folder.hpp"
 

@@ -1,0 +1,129 @@
+@0xb6d07c1e94f3a825;
+# What each role may ask of the others. A peer's certificate names its role, and `Gate.join` (gate.capnp) answers with
+# exactly the post of that role. Holding a capability is the permission: there is no other check.
+#
+#   generator's process                      the process of director and replay buffer
+#   GeneratorSite  <-- begin, take, end ---  (a stand-in actor per generator)
+#                  --- grant, notice ----->  TicketSource      rights to generate, and what became of them
+#                  --- next -------------->  WeightSource      newest weights, written into the caller's WeightSink
+#   VerifierSite   <-- begin, join, end ---  (a stand-in actor per verifier)
+#                  --- take -------------->  RolloutSource     rollouts of one generator
+#                  --- append ------------>  VerdictSink       rollouts with their verdicts
+#
+# Every call may be repeated after a lost link: grant by its sequence, rollouts by their id, notices by (ticket, index,
+# attempt), weights by their version.
+
+using Cxx = import "/capnp/c++.capnp";
+using Messages = import "/messages/rollout.capnp";
+using Weights = import "/messages/weights.capnp";
+$Cxx.namespace("troupe::wire");
+
+struct CallSheet {
+  # What a role is cast for.
+  cast @0 :UInt64;           # Changes with every casting; the same after a lost link means: go on where you were.
+  stage @1 :UInt32;          # Index of the rl stage in the config.
+}
+
+struct SiteFacts {
+  # What a process says about itself, about once a second.
+  host @0 :Text;
+  processId @1 :UInt32;
+  version @2 :UInt64;        # Policy version held.
+  hasVersion @3 :Bool;
+  inFlight @4 :UInt32;       # Rollouts being sampled, or held until the replay buffer has them.
+  tokens @5 :UInt64;         # Sampled since the process started; a verifier: rollouts graded.
+  tokensPerSecond @6 :Float64;   # Lately.
+  busySeconds @7 :Float64;   # Of the stage.
+  idleSeconds @8 :Float64;
+}
+
+interface GeneratorPost {
+  enlist @0 (site :GeneratorSite) -> ();
+  # Offers to generate. Once per join.
+  report @1 (facts :SiteFacts) -> ();
+  leave @2 () -> ();
+  # The process has given up what was unfinished, answers `take` with nothing once it holds nothing, and goes once this
+  # answers.
+}
+
+interface GeneratorSite {
+  begin @0 (sheet :CallSheet, tickets :TicketSource, weights :WeightSource) -> ();
+  # Be a generator of this stage. After a lost link the same cast goes on with the new capabilities.
+  take @1 (count :UInt32, acknowledged :List(UInt64)) -> (rollouts :List(Messages.Rollout));
+  # Finished rollouts, oldest first, each until it is acknowledged; none after a while, so ask again.
+  end @2 () -> (sampledTokens :UInt64, promptTokens :UInt64, rollouts :UInt64, busySeconds :Float64, idleSeconds :Float64);
+  # The stage is over: what is unfinished is given up and accounted for by notices before this answers.
+  dismiss @3 (reason :Text) -> ();
+  # The run is over.
+}
+
+struct RolloutNotice {
+  ticket @0 :UInt64;
+  index @1 :UInt32;
+  attempt @2 :UInt32;
+  tokens @3 :UInt64;
+  abandoned @4 :Bool;
+}
+
+interface TicketSource {
+  grant @0 (sequence :UInt64, count :UInt32) -> (tickets :List(Messages.Ticket));
+  # Answers when at least one ticket may be granted; none after a while, so ask again with the next sequence. The same
+  # sequence again gives the same tickets.
+  notice @1 (notices :List(RolloutNotice)) -> ();
+}
+
+interface WeightSource {
+  next @0 (atLeast :UInt64, sink :WeightSink) -> (sent :Bool);
+  # Writes the newest version, if it is at least that, into the sink; not sent: none yet, ask again.
+}
+
+interface WeightSink {
+  begin @0 (header :Weights.WeightsHeader) -> ();
+  bucket @1 (offset :UInt64, bytes :Data, digest :Data) -> stream;
+  # offset: in bytes, ascending without holes. digest: XXH3-128 of the bytes, 16 bytes, big endian.
+  commit @2 () -> ();
+}
+
+interface VerifierPost {
+  enlist @0 (site :VerifierSite) -> ();
+  report @1 (facts :SiteFacts) -> ();
+}
+
+interface VerifierSite {
+  begin @0 (sheet :CallSheet, verdicts :VerdictSink) -> ();
+  join @1 (generator :Text, source :RolloutSource) -> ();
+  # Work for this generator from now on, until `take` fails.
+  end @2 () -> ();
+  dismiss @3 (reason :Text) -> ();
+}
+
+interface RolloutSource {
+  take @0 (count :UInt32, acknowledged :List(UInt64)) -> (rollouts :List(Messages.Rollout));
+}
+
+struct GradedRollout {
+  rollout @0 :Messages.Rollout;
+  verdict @1 :Messages.Verdict;
+}
+
+interface VerdictSink {
+  append @0 (graded :List(GradedRollout)) -> (acknowledged :List(UInt64));
+}
+
+struct PeerStatus {
+  name @0 :Text;
+  role @1 :Text;
+  address @2 :Text;
+  connected @3 :Bool;
+  facts @4 :SiteFacts;
+  hasFacts @5 :Bool;
+  lag @6 :UInt64;            # Newest published version minus the one held.
+  joins @7 :UInt64;          # How often it joined.
+  link @8 :Text;             # "TLSv1.3 TLS_AES_256_GCM_SHA384", or "plain".
+  secondsSinceJoined @9 :Float64;
+}
+
+interface ObserverPost {
+  status @0 () -> (run :Text, stage :Text, update :UInt64, updates :UInt64, version :UInt64, seconds :Float64,
+                   peers :List(PeerStatus));
+}
