@@ -1,28 +1,25 @@
 #pragma once
 // What the ranks of one learner do together: sums of gradients, whole weights, meeting points.
+#include "gpu/error.hpp"
+#include "gpu/transport/flat_range.hpp"
+
 #include <cstddef>
-#include <cstdint>
 #include <span>
 #include <string>
 
 namespace troupe::gpu {
 
-/// A part [first, first + count) of a flat buffer.
-struct FlatRange {
-  std::size_t first = 0, count = 0;
+/// The group is of no use any more: a rank did not come, or the group was ended.
+class LostRank : public Error {
+ public:
+  using Error::Error;
 };
-
-/// Block `rank` of a buffer cut into blocks of `block`; the last ones may be shorter or empty.
-FlatRange block_of(int rank, std::size_t block, std::size_t total);
-
-/// The block that cuts `total` floats over `ranks` ranks: equal parts, rounded up to 128 bytes.
-std::size_t shard_length(std::size_t total, int ranks);
 
 /// One rank's end of a group. All ranks make the same calls in the same order with equal sizes.
 /// A sum is ((v0 + v1) + v2) + ..., by rank and never by arrival, so it is the same in every run,
 /// and the same to the bit in every back end that adds in float itself.
 ///
-/// Every call has the group's deadline. Errors: throws gpu::Error naming the rank, the call and
+/// Every call has the group's deadline. Errors: throws LostRank naming the rank, the call and
 /// what happened: a rank that did not come, another call elsewhere, an abort. After an error the
 /// group is lost: every later call throws, and buffers hold anything.
 /// Used by one thread at a time, `abort` by any.

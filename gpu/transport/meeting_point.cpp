@@ -1,6 +1,6 @@
 #include "gpu/transport/meeting_point.hpp"
 
-#include "gpu/error.hpp"
+#include "gpu/transport/communicator.hpp"
 
 #include <string_view>
 
@@ -80,8 +80,8 @@ std::string MeetingPoint::absent() const {
 }
 
 void MeetingPoint::fail(int rank, const char* name) const {
-  throw Error("rank " + std::to_string(rank) + " of " + std::to_string(calls_.size()) + ": " +
-              name + ": " + problem_);
+  throw LostRank("rank " + std::to_string(rank) + " of " + std::to_string(calls_.size()) + ": " +
+                 name + ": " + problem_);
 }
 
 }  // namespace troupe::gpu

@@ -23,7 +23,7 @@ class MeetingPoint {
   MeetingPoint(int size, std::chrono::milliseconds deadline);
 
   /// Waits until every rank has come with its call: then all return, or all throw because calls
-  /// differ. Errors: gpu::Error, see Communicator.
+  /// differ. Errors: LostRank, see Communicator.
   void meet(int rank, const Call& call);
   /// Waits until every rank is done with the others' buffers. Without a deadline and deaf to an
   /// abort: who has met only copies memory, and must not find a buffer gone.

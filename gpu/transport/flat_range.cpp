@@ -1,4 +1,4 @@
-#include "gpu/transport/communicator.hpp"
+#include "gpu/transport/flat_range.hpp"
 
 #include <algorithm>
 
