@@ -6,9 +6,15 @@
 #include <cmath>
 
 namespace troupe::gpu {
+namespace {
+
+constexpr std::size_t kRatios = 256;  // kept, of all ranks together
+constexpr std::size_t kSums = 12;     // numbers before a rank's ratios
+
+}  // namespace
 
 PolicyMeasurements::PolicyMeasurements(std::size_t tokens)
-    : stride_(std::max<std::size_t>(1, (tokens + 255) / 256)) {}
+    : stride_(std::max<std::size_t>(1, (tokens + kRatios - 1) / kRatios)) {}
 
 void PolicyMeasurements::add(const TokenLogProbs& token, double entropy, double kl_reference,
                              Clip clip) {
@@ -26,6 +32,50 @@ void PolicyMeasurements::add(const TokenLogProbs& token, double entropy, double 
   high_ += clip == Clip::high;
   dual_ += clip == Clip::dual;
   ++tokens_;
+}
+
+std::vector<double> PolicyMeasurements::numbers() const {
+  std::vector<double> all{static_cast<double>(tokens_),
+                          static_cast<double>(low_),
+                          static_cast<double>(high_),
+                          static_cast<double>(dual_),
+                          entropy_,
+                          kl_behaviour_,
+                          kl_reference_,
+                          ratio_sum_,
+                          ratio_squares_,
+                          ratio_max_,
+                          ratio_min_,
+                          static_cast<double>(ratios_.size())};
+  all.insert(all.end(), ratios_.begin(), ratios_.end());
+  all.resize(kSums + kRatios);
+  return all;
+}
+
+void PolicyMeasurements::add_ranks(std::span<const double> numbers) {
+  const std::size_t stride = stride_;
+  *this = PolicyMeasurements(0);
+  stride_ = stride;
+  for (; !numbers.empty(); numbers = numbers.subspan(kSums + kRatios))
+    if (numbers[0] > 0) add(numbers.first(kSums + kRatios));
+}
+
+void PolicyMeasurements::add(std::span<const double> numbers) {
+  ratio_max_ = tokens_ == 0 ? numbers[9] : std::max(ratio_max_, numbers[9]);
+  ratio_min_ = tokens_ == 0 ? numbers[10] : std::min(ratio_min_, numbers[10]);
+  tokens_ += static_cast<std::uint64_t>(numbers[0]);
+  low_ += static_cast<std::uint64_t>(numbers[1]);
+  high_ += static_cast<std::uint64_t>(numbers[2]);
+  dual_ += static_cast<std::uint64_t>(numbers[3]);
+  entropy_ += numbers[4];
+  kl_behaviour_ += numbers[5];
+  kl_reference_ += numbers[6];
+  ratio_sum_ += numbers[7];
+  ratio_squares_ += numbers[8];
+  const auto ratios = numbers.subspan(kSums, static_cast<std::size_t>(numbers[11]));
+  const std::size_t taken = std::min(ratios.size(), kRatios - ratios_.size());
+  ratios_.insert(ratios_.end(), ratios.begin(),
+                 ratios.begin() + static_cast<std::ptrdiff_t>(taken));
 }
 
 void PolicyMeasurements::write(UpdateStats& stats) const {

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace troupe::gpu {
@@ -16,10 +17,16 @@ class PolicyMeasurements {
   explicit PolicyMeasurements(std::size_t tokens);
 
   void add(const TokenLogProbs& token, double entropy, double kl_reference, Clip clip);
+  /// What ranks tell each other: always equally many numbers.
+  std::vector<double> numbers() const;
+  /// Becomes the sums of all ranks, given the numbers of each, rank by rank.
+  void add_ranks(std::span<const double> numbers);
   /// Writes the means. Without a token nothing changes.
   void write(UpdateStats& stats) const;
 
  private:
+  void add(std::span<const double> numbers);
+
   std::size_t stride_;
   std::uint64_t tokens_ = 0, low_ = 0, high_ = 0, dual_ = 0;
   double entropy_ = 0, kl_behaviour_ = 0, kl_reference_ = 0;

@@ -109,9 +109,18 @@ class Objective {
         weights[at] = weigh_token(items_[i], t, values[at]);
   }
 
-  double value() const { return value_; }
-  /// Empty if every value and weight was finite.
-  const std::string& problem() const { return problem_; }
+  /// What every rank needs to know of this rank's part, see over_ranks().
+  std::vector<double> numbers() const {
+    return {value_, found_ ? 1.0 : 0.0, static_cast<double>(item_), static_cast<double>(token_),
+            log_prob_};
+  }
+  /// In words, what was not finite: completion token `token` of item `item`.
+  static std::string describe(const Item& item, std::size_t token, double log_prob) {
+    return "the objective of completion token " + std::to_string(token) + " of rollout " +
+           std::to_string(item.rollout->id) + " is not finite (log-prob " +
+           std::to_string(log_prob) + ", behaviour " +
+           std::to_string(item.rollout->log_probs[token]) + ")";
+  }
 
  private:
   TokenWeight weigh_token(const Item& item, std::size_t t, const TokenValue& value) {
@@ -130,7 +139,7 @@ class Objective {
                              static_cast<float>(item.factor * config_.entropy_weight)};
     if (!std::isfinite(objective) || !std::isfinite(weight.log_prob) || !std::isfinite(ratio) ||
         !std::isfinite(current)) {
-      if (problem_.empty()) problem_ = describe(item, t, current);
+      if (!found_) note(item, t, current);
       return {};
     }
     value_ += item.factor * objective;
@@ -138,19 +147,41 @@ class Objective {
     return weight;
   }
 
-  static std::string describe(const Item& item, std::size_t t, double log_prob) {
-    return "the objective of completion token " + std::to_string(t) + " of rollout " +
-           std::to_string(item.rollout->id) + " is not finite (log-prob " +
-           std::to_string(log_prob) + ", behaviour " + std::to_string(item.rollout->log_probs[t]) +
-           ")";
+  void note(const Item& item, std::size_t token, double log_prob) {
+    found_ = true;
+    item_ = static_cast<std::size_t>(&item - items_.data());
+    token_ = token;
+    log_prob_ = log_prob;
   }
 
   const ObjectiveConfig& config_;
   std::span<const Item> items_;
   PolicyMeasurements& measurements_;
   double value_ = 0;
-  std::string problem_;
+  bool found_ = false;  // the first value that was not finite, below
+  std::size_t item_ = 0, token_ = 0;
+  double log_prob_ = 0;
 };
+
+/// The objective of all ranks' parts.
+struct WholeObjective {
+  double value = 0;
+  std::string problem;  // empty if every value and weight was finite
+};
+
+WholeObjective over_ranks(TrainingEngine& engine, const Objective& own,
+                          std::span<const Item> items) {
+  WholeObjective whole;
+  const std::vector<double> own_numbers = own.numbers();
+  const std::vector<double> all = engine.gather(own_numbers);
+  for (std::size_t at = 0; at < all.size(); at += own_numbers.size()) {
+    whole.value += all[at];
+    if (all[at + 1] != 0 && whole.problem.empty())
+      whole.problem = Objective::describe(items[static_cast<std::size_t>(all[at + 2])],
+                                          static_cast<std::size_t>(all[at + 3]), all[at + 4]);
+  }
+  return whole;
+}
 
 void refuse(UpdateStats& stats, std::string reason) {
   stats.refused = true;
@@ -172,14 +203,15 @@ void train_minibatch(TrainingEngine& engine, std::span<const Item> items,
   engine.forward_backward(
       sequences, [&](std::size_t first, std::span<const TokenValue> values,
                      std::span<TokenWeight> weights) { objective.weigh(first, values, weights); });
-  if (!objective.problem().empty()) {
+  const WholeObjective whole = over_ranks(engine, objective, items);
+  if (!whole.problem.empty()) {
     engine.zero_gradient();
-    return refuse(stats, objective.problem());
+    return refuse(stats, whole.problem);
   }
   const AppliedGradient applied =
       apply_gradient(engine, config.adamw, config.max_gradient_norm, learning_rate);
   if (!applied.applied) return refuse(stats, "the gradient's norm is not finite");
-  stats.objective += objective.value();
+  stats.objective += whole.value;
   stats.gradient_norm += applied.norm;
   stats.gradient_scale += applied.scale;
   stats.trained_rollouts += items.size();
@@ -273,6 +305,7 @@ UpdateStats policy_update(TrainingEngine& engine, std::span<const TrainingGroup>
     train_minibatch(engine, chosen, config, learning_rate, measurements, stats);
     if (stats.refused) break;
   }
+  measurements.add_ranks(engine.gather(measurements.numbers()));
   measurements.write(stats);
   finish(stats, groups.size());
   return stats;

@@ -29,7 +29,9 @@ SupervisedStats supervised_update(TrainingEngine& engine, std::span<const Docume
       weights[i] = {static_cast<float>(factor), 0.0f};
     }
   });
-  stats.loss = sum * factor;
+  double whole = 0;  // of all ranks' parts
+  for (const double of_rank : engine.gather({sum})) whole += of_rank;
+  stats.loss = whole * factor;
   if (!std::isfinite(stats.loss)) {
     engine.zero_gradient();
     stats.refused = true;

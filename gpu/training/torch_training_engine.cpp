@@ -9,6 +9,7 @@
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
+#include <algorithm>
 #include <c10/core/InferenceMode.h>
 #include <cmath>
 
@@ -44,9 +45,7 @@ class TorchTrainingEngine final : public TrainingEngine {
     const auto size = static_cast<std::int64_t>(manifest_of(config).elements);
     weights_ = at::zeros({size}, at::TensorOptions(at::kFloat).device(c10::Device(device)));
     gradient_ = at::zeros_like(weights_);
-    first_moment_ = at::zeros_like(weights_);
-    second_moment_ = at::zeros_like(weights_);
-    steps_ = at::zeros({}, weights_.options());
+    hold_moments({0, static_cast<std::size_t>(size)}, static_cast<std::size_t>(size));
     weight_views_ = views_of(config, weights_);
     gradient_views_ = views_of(config, gradient_);
   }
@@ -96,9 +95,8 @@ class TorchTrainingEngine final : public TrainingEngine {
     const c10::InferenceMode guard;
     if (gradient_scale != 1.0f) gradient_.mul_(gradient_scale);
     steps_.add_(1);
-    at::_fused_adamw_({weights_}, {gradient_}, {first_moment_}, {second_moment_}, {}, {steps_},
-                      learning_rate, adamw.beta1, adamw.beta2, adamw.weight_decay, adamw.epsilon,
-                      /*amsgrad=*/false, /*maximize=*/true);
+    for (std::size_t done = 0; done < kept_.count; done += block_)
+      step_range(adamw, learning_rate, {kept_.first + done, std::min(block_, kept_.count - done)});
     gradient_.zero_();
   }
 
@@ -130,7 +128,41 @@ class TorchTrainingEngine final : public TrainingEngine {
 
   std::uint64_t elements() const override { return static_cast<std::uint64_t>(weights_.size(0)); }
 
+  std::span<float> weight_buffer() override { return on_host(weights_); }
+  std::span<float> gradient_buffer() override { return on_host(gradient_); }
+  void divide(std::size_t block, FlatRange kept) override {
+    const c10::InferenceMode guard;
+    hold_moments(kept, block);
+  }
+
  private:
+  void hold_moments(FlatRange kept, std::size_t block) {
+    kept_ = kept;
+    block_ = block;
+    first_moment_ = at::zeros({static_cast<std::int64_t>(kept.count)}, weights_.options());
+    second_moment_ = at::zeros_like(first_moment_);
+    steps_ = at::zeros({}, weights_.options());
+  }
+
+  void step_range(const AdamW& adamw, float learning_rate, FlatRange range) {
+    const auto first = static_cast<std::int64_t>(range.first);
+    const auto count = static_cast<std::int64_t>(range.count);
+    const auto moment = static_cast<std::int64_t>(range.first - kept_.first);
+    at::_fused_adamw_({weights_.narrow(0, first, count)}, {gradient_.narrow(0, first, count)},
+                      {first_moment_.narrow(0, moment, count)},
+                      {second_moment_.narrow(0, moment, count)}, {}, {steps_}, learning_rate,
+                      adamw.beta1, adamw.beta2, adamw.weight_decay, adamw.epsilon,
+                      /*amsgrad=*/false, /*maximize=*/true);
+  }
+
+  static std::span<float> on_host(const at::Tensor& tensor) {
+    if (!tensor.is_cpu())
+      throw Error(
+          "ranks in threads share a learner on the CPU only: set learner.ranks = 1, or "
+          "run.device = \"cpu\"");
+    return {tensor.data_ptr<float>(), static_cast<std::size_t>(tensor.size(0))};
+  }
+
   /// Without a copy on the CPU: the tensor then lives no longer than the data.
   at::Tensor on_device(const float* data, at::IntArrayRef shape) const {
     return at::from_blob(const_cast<float*>(data), shape, at::kFloat).to(c10::Device(device_));
@@ -148,7 +180,10 @@ class TorchTrainingEngine final : public TrainingEngine {
   std::string device_;
   std::int64_t tokens_per_micro_batch_;
   DecoderPass pass_;
-  at::Tensor weights_, gradient_, first_moment_, second_moment_;  // [elements], float32
+  at::Tensor weights_, gradient_;            // [elements], float32
+  at::Tensor first_moment_, second_moment_;  // [kept_.count], float32
+  FlatRange kept_;                           // what `step` moves, block_ elements at a time
+  std::size_t block_ = 0;
   at::Tensor steps_;  // [], float32: optimizer steps since the last reset
   DecoderViews weight_views_, gradient_views_;
 };

@@ -3,6 +3,7 @@
 // the objective is, the callers say with numbers per token, so objectives are plain C++ and every
 // implementation serves them all. Implementations: LibTorch (the reference), later own CPU kernels.
 #include "gpu/model/manifest.hpp"
+#include "gpu/transport/flat_range.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -79,6 +80,18 @@ class TrainingEngine {
   /// Copies the weights out: elements() floats.
   virtual void copy_weights(float* out) const = 0;
   virtual std::uint64_t elements() const = 0;
+
+  // What an engine that shares its updates with others adds; see data_parallel_engine.hpp.
+
+  /// The flat buffers, [elements], for whoever exchanges them between ranks. Errors: gpu::Error if
+  /// they are not in this host's memory.
+  virtual std::span<float> weight_buffer();
+  virtual std::span<float> gradient_buffer();
+  /// From here on `step` goes block by block, and moves only the weights of `kept`: the state of
+  /// the optimizer is held for these alone. Resets the optimizer. Errors: as above.
+  virtual void divide(std::size_t block, FlatRange kept);
+  /// The numbers of all ranks that share the update, rank by rank. All give equally many.
+  virtual std::vector<double> gather(std::vector<double> own) { return own; }
 };
 
 /// The LibTorch engine. device: "cpu" or "cuda:N". Log-probs are taken under `view`.

@@ -68,7 +68,8 @@ class BigramTrainingEngine : public gpu::TrainingEngine {
         weights_(elements),
         gradient_(elements),
         m_(elements),
-        v_(elements) {}
+        v_(elements),
+        kept_{0, elements} {}
 
   void forward_backward(std::span<const gpu::Sequence> sequences,
                         const gpu::Weigh& weigh) override {
@@ -104,7 +105,7 @@ class BigramTrainingEngine : public gpu::TrainingEngine {
     ++steps_;
     const double bias1 = 1 - std::pow(static_cast<double>(adamw.beta1), steps_);
     const double bias2 = 1 - std::pow(static_cast<double>(adamw.beta2), steps_);
-    for (std::size_t i = 0; i < weights_.size(); ++i) {
+    for (std::size_t i = kept_.first; i < kept_.first + kept_.count; ++i) {
       const float g = -gradient_[i] * gradient_scale;
       m_[i] = adamw.beta1 * m_[i] + (1 - adamw.beta1) * g;
       v_[i] = adamw.beta2 * v_[i] + (1 - adamw.beta2) * g * g;
@@ -128,6 +129,12 @@ class BigramTrainingEngine : public gpu::TrainingEngine {
   }
   void copy_weights(float* out) const override { std::copy(weights_.begin(), weights_.end(), out); }
   std::uint64_t elements() const override { return weights_.size(); }
+  std::span<float> weight_buffer() override { return weights_; }
+  std::span<float> gradient_buffer() override { return gradient_; }
+  void divide(std::size_t, gpu::FlatRange kept) override {
+    kept_ = kept;
+    reset_optimizer();
+  }
 
  private:
   static std::size_t first(const gpu::Sequence& sequence) {
@@ -165,6 +172,7 @@ class BigramTrainingEngine : public gpu::TrainingEngine {
   std::int32_t vocab_;
   gpu::SamplingView view_;
   std::vector<float> weights_, gradient_, m_, v_;
+  gpu::FlatRange kept_;  // what a step moves
   int steps_ = 0;
 };
 
