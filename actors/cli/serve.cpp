@@ -177,7 +177,7 @@ int serve_site(const ServeOptions& options, const std::string& role) {
   try {
     Site site(site_plan(config, materials, backends, telemetry, system, role, name));
     interrupts.tell([&] {
-      telemetry.event("leaving", name + " hands over what it finished; once more to stop at once");
+      telemetry.event("leaving", name + " hands over what it has; once more to stop at once");
       site.leave(config.network.drain_seconds);
     });
     end = site.wait();

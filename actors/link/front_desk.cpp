@@ -86,6 +86,7 @@ wire::Granted FrontDesk::admit(const wire::Visitor& visitor, const wire::PeerIde
   seat->lease = decision.lease;
   seat->session = visitor.session;
   seat->enlisted = false;
+  seat->left = false;
   seat->generator = nullptr;
   seat->verifier = nullptr;
   seat->joined = timer_.now();
@@ -160,8 +161,11 @@ kj::Promise<void> FrontDesk::leave(const std::string& name, std::uint64_t sessio
   if (found == seats_.end() || found->second->session != session || !found->second->casting)
     return kj::READY_NOW;
   const caf::actor stand_in = found->second->casting->stand_in;
-  return in_time(
-      ask<bool>(stand_in, stand_in, plan_.deadlines.request, leave_atom::value).ignoreResult());
+  return in_time(ask<bool>(stand_in, stand_in, plan_.deadlines.request, leave_atom::value))
+      .then([this, name, session](bool) {
+        const auto seat = seats_.find(name);
+        if (seat != seats_.end() && seat->second->session == session) seat->second->left = true;
+      });
 }
 
 void FrontDesk::announce_all() {
@@ -187,7 +191,8 @@ void FrontDesk::ended(const wire::Visitor& visitor, const wire::End& end) {
       std::string(wire::to_string(end.reason)) + (end.text.empty() ? "" : ": " + end.text);
   plan_.telemetry->metrics().gauge("troupe_link_peer_connected", name).Set(0);
   if (!over_) plan_.telemetry->event("link_lost", name + " is away: " + why);
-  const double grace = seat.role == "generator" && seat.casting ? plan_.lease_seconds : 0;
+  const bool may_come_back = seat.role == "generator" && seat.casting && !seat.left;
+  const double grace = may_come_back ? plan_.lease_seconds : 0;
   const std::uint64_t lease = seat.lease;
   keep(timer_.afterDelay(wire::duration(grace)).then([this, name, lease, why] {
     if (roster_.give_up(name, lease)) give_up(name, lease, why);

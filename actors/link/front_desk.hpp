@@ -21,6 +21,8 @@ struct Seat {
   std::string name, role, address, host;
   std::uint64_t lease = 0, session = 0, joins = 0, process_id = 0;
   bool enlisted = false;  // of this session
+  bool left =
+      false;  // of this session: a generator that holds nothing any more, and will not come back
   kj::Maybe<wire::GeneratorSite::Client> generator;
   kj::Maybe<wire::VerifierSite::Client> verifier;
   struct Casting {
