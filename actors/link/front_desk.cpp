@@ -214,6 +214,7 @@ DeskTerms FrontDesk::terms(const caf::actor& porter) const {
 
 kj::Promise<void> FrontDesk::cast(Seat& seat, Seat::Casting casting) {
   seat.casting = std::move(casting);
+  seat.lent = std::make_shared<Lent>();
   return send_casting(seat);
 }
 
@@ -234,7 +235,8 @@ kj::Promise<void> FrontDesk::send_casting(Seat& seat) {
   KJ_IF_MAYBE (site, seat.verifier) {
     auto request = site->beginRequest();
     write_sheet(request.initSheet());
-    request.setVerdicts(kj::heap<VerdictDesk>(terms(casting.stand_in), casting.buffer));
+    request.setVerdicts(kj::heap<VerdictDesk>(terms(casting.stand_in), casting.buffer, seat.lent,
+                                              *plan_.telemetry));
     return in_time(request.send().ignoreResult());
   }
   return KJ_EXCEPTION(DISCONNECTED, "the process is away");
@@ -269,7 +271,8 @@ kj::Promise<void> FrontDesk::join(Seat& seat, const std::string& generator_name,
   KJ_IF_MAYBE (site, seat.verifier) {
     auto request = site->joinRequest();
     request.setGenerator(generator_name);
-    request.setSource(kj::heap<RolloutDesk>(terms(seat.casting->stand_in), generator));
+    request.setSource(
+        kj::heap<RolloutDesk>(terms(seat.casting->stand_in), generator, seat.lent, seat.sources++));
     return in_time(request.send().ignoreResult());
   }
   return KJ_EXCEPTION(DISCONNECTED, "the process is away");

@@ -32,6 +32,8 @@ struct Seat {
     ReplayBuffer buffer;      // of a verifier
   };
   std::optional<Casting> casting;
+  std::shared_ptr<Lent> lent;  // to a verifier, as it is cast
+  std::uint64_t sources = 0;   // generators that it was told of
   std::optional<SiteReport> report;
   kj::TimePoint joined = kj::origin<kj::TimePoint>();
 };

@@ -111,6 +111,7 @@ struct GradedRollout {
 
 interface VerdictSink {
   append @0 (graded :List(GradedRollout)) -> (acknowledged :List(UInt64));
+  # Rollouts of the newest `take` from each generator. What was not lent is not acknowledged.
 }
 
 struct PeerStatus {

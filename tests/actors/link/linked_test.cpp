@@ -459,7 +459,7 @@ void check_stage(Chief& chief) {
   CHECK(record->imbalance_rollouts == 0);
   CHECK(record->imbalance_tokens == 0);
   CHECK(record->tokens_beyond_bound == 0);
-  for (const char* reason : {"not_granted", "notice_refused"})
+  for (const char* reason : {"not_granted", "not_lent", "notice_refused"})
     CHECK(chief.counted("troupe_actor_dropped_messages_total", reason) == 0);
 }
 
@@ -668,6 +668,27 @@ TEST_CASE("what a leaving generator has begun another finishes and not a token i
               .counter("troupe_generator_partial_resumes_total")
               .Value() >= 1);
   }
+}
+
+TEST_CASE("a verifier brings back what it was lent and nothing else") {
+  Chief chief({});
+  std::promise<ReplayBuffer> cast;
+  Role grading(chief, "ver-0", "verifier", chief.office->address(), [&](SitePlan& plan) {
+    plan.cast_verifier = [&cast, grade = plan.cast_verifier](const CallSheet& sheet,
+                                                             const ReplayBuffer& buffer) {
+      cast.set_value(buffer);
+      return grade(sheet, buffer);
+    };
+  });
+  const ReplayBuffer buffer = cast.get_future().get();
+  REQUIRE(
+      chief.ask<Tickets>(chief.buffer, grant_atom::value, std::string("near"), std::uint32_t{1}));
+  const GradedRollouts forged{support::graded({.ticket = 0}, 1.0f)};
+  const auto acknowledged = chief.ask<RolloutIds>(buffer, append_atom::value, forged);
+  REQUIRE(acknowledged);
+  CHECK(acknowledged->empty());
+  CHECK(chief.counted("troupe_actor_dropped_messages_total", "not_lent") == 1);
+  CHECK(chief.ask<LedgerRecord>(chief.buffer, ledger_atom::value)->buffered_rollouts == 0);
 }
 
 TEST_CASE("a peer that does not answer holds up neither the end of the run nor a leave") {
