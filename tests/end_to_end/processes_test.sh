@@ -25,7 +25,7 @@ start() {  # more arguments of up
   "$troupe" up "$config" --generators 2 --verifiers 1 --out runs --plain "$@" > output 2>&1 &
   up=$!
 }
-start_long() { start --set stage.rl.updates=100000 --set replay-buffer.batch=8 --set evaluation.every=0; }
+start_long() { start --set stage.rl.updates=100000 --set replay-buffer.batch=8 --set evaluation.every=0 "$@"; }
 ends_with() {  # EXIT-CODE
   local status=0
   wait "$up" || status=$?
@@ -101,11 +101,14 @@ left() {
   nothing_dropped abandoned generator_lost late stale  # gen-1 went on with the rest
 }
 
+threads_of() { pgrep -af -- "serve $config --role [a-z]* --name $1 .*$work" | grep -o -- '--threads [0-9]*'; }
+
 scale() {
-  start_long
+  start_long --threads 6
   until_true training
   "$troupe" scale runs/smoke --generators 3 | grep -qF 'generators: gen-0 gen-1 gen-2' || fail "not three"
   until_true joined_times gen-2 1
+  [ "$(threads_of gen-0) $(threads_of gen-2)" = '--threads 2 --threads 1' ] || fail "threads are not shared out"
   "$troupe" scale runs/smoke --generators 1 | grep -qF 'leaving: gen-1 gen-2' || fail "none leaves"
   until_true grep -qF 'gen-2 has ended: exit code 0' output
   until_true grep -qF 'gen-2 has left' runs/smoke/log.jsonl
