@@ -39,6 +39,7 @@ using join_atom = caf::atom_constant<caf::atom("join")>;
 using publish_atom = caf::atom_constant<caf::atom("publish")>;
 using begin_atom = caf::atom_constant<caf::atom("begin")>;
 using stop_atom = caf::atom_constant<caf::atom("stop")>;
+using hand_over_atom = caf::atom_constant<caf::atom("hand_over")>;
 using evaluate_atom = caf::atom_constant<caf::atom("evaluate")>;
 using evaluated_atom = caf::atom_constant<caf::atom("evaluated")>;
 using updated_atom = caf::atom_constant<caf::atom("updated")>;
@@ -76,7 +77,7 @@ struct LearnerOutcome {
 /// Holds the ledger, and finished rollouts until the learner takes a batch.
 ///   grant  holder, count -> Tickets    answers once at least one ticket may be granted;
 ///                                      empty: none yet, ask again
-///   notice RolloutNotices              what the sender finished or gave up
+///   notice RolloutNotices              what the sender finished, gave up or handed over
 ///   append GradedRollouts -> ids       stores them (each counted once) and acknowledges
 ///   take   TrainedReport -> BatchPtr   settles the batch before, answers when the next is ready.
 ///                                      Errors: already_waiting, stage_over
@@ -98,13 +99,16 @@ using ReplayBuffer = caf::typed_actor<
 ///                                                acknowledged; empty: none yet, ask again
 ///   stop   -> GeneratorTotals                    gives up what is unfinished, and says so to the
 ///                                                ledger
+///   hand_over -> GeneratorTotals                 stops, and gives the ledger what there is of the
+///                                                unfinished, so that another goes on from there
 ///   step                                         to itself: one decode step
 ///   check                                        to itself: answers verifiers that wait, before
 ///                                                their deadline
 using Generator =
     caf::typed_actor<caf::replies_to<take_atom, std::uint32_t, RolloutIds>::with<Rollouts>,
-                     caf::replies_to<stop_atom>::with<GeneratorTotals>, caf::reacts_to<step_atom>,
-                     caf::reacts_to<check_atom>>;
+                     caf::replies_to<stop_atom>::with<GeneratorTotals>,
+                     caf::replies_to<hand_over_atom>::with<GeneratorTotals>,
+                     caf::reacts_to<step_atom>, caf::reacts_to<check_atom>>;
 
 /// Grades rollouts. Detached.
 ///   join   name, Generator   works for this generator from now on, until it is gone

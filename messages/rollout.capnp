@@ -13,6 +13,14 @@ struct VersionRun {
   count @1 :UInt32;          # REQUIRES: > 0.
 }
 
+struct PartialRollout {
+  # What a generator that left had sampled of a rollout: another goes on from there, as if it had sampled all of it.
+  index @0 :UInt32;          # Which rollout of the group.
+  tokens @1 :List(Int32);    # Of the completion. REQUIRES: none negative. None: not begun.
+  logProbs @2 :List(Float32);    # As Rollout's. REQUIRES: one per token.
+  versions @3 :List(VersionRun); # As Rollout's.
+}
+
 struct Ticket {
   # The right, and the duty, to generate rollouts of one prompt.
   id @0 :UInt64;             # Ascends by one in the order of granting, from 0 in each stage.
@@ -22,6 +30,9 @@ struct Ticket {
   indices @4 :List(UInt32);  # Which rollouts of the group to generate. REQUIRES: not empty, ascending, < groupSize.
   groupSize @5 :UInt32;
   minVersion @6 :UInt64;     # Oldest policy version that may sample its tokens: those of a batch trained at v need v - eta.
+  parts @7 :List(PartialRollout);
+  # What there is of them already, each sampled with minVersion or newer. REQUIRES: indices ascend and are among
+  # `indices`; none without tokens.
 }
 
 struct Rollout {

@@ -22,9 +22,41 @@ void require_tokens(const List& tokens) {
   for (const std::int32_t token : tokens) KJ_REQUIRE(token >= 0, "negative token id", token);
 }
 
+template <class List>
+void require_log_probs(const List& log_probs, std::uint64_t completion) {
+  KJ_REQUIRE(log_probs.size() == completion, "one log-prob per completion token", log_probs.size(),
+             completion);
+  for (const float log_prob : log_probs)
+    KJ_REQUIRE(std::isfinite(log_prob) && log_prob <= kLogProbRounding, "not a log-prob", log_prob);
+}
+
+template <class List>
+void require_versions(const List& versions, std::uint64_t completion) {
+  std::uint64_t counted = 0;
+  std::uint64_t previous = 0;
+  for (const auto run : versions) {
+    KJ_REQUIRE(run.getCount() > 0 && run.getVersion() >= previous, "versions must ascend");
+    previous = run.getVersion();
+    counted += run.getCount();
+  }
+  KJ_REQUIRE(counted == completion, "versions must cover the completion", counted, completion);
+}
+
 void require_share(float value) {
   KJ_REQUIRE(std::isfinite(value) && value >= 0.0f && value <= 1.0f, "a share outside 0 .. 1",
              value);
+}
+
+void require_parts(wire::Ticket::Reader ticket) {
+  const auto indices = ticket.getIndices();
+  unsigned at = 0;
+  for (const auto part : ticket.getParts()) {
+    while (at < indices.size() && indices[at] != part.getIndex()) ++at;
+    KJ_REQUIRE(at++ < indices.size(), "a part of a rollout that is not asked for", ticket.getId(),
+               part.getIndex());
+    validate(part);
+    KJ_REQUIRE(part.getVersions().size() > 0, "a part without tokens", ticket.getId());
+  }
 }
 
 }  // namespace
@@ -43,37 +75,39 @@ std::uint64_t rollout_id(std::uint64_t prompt_uid, std::uint64_t ticket, std::ui
 
 namespace wire {
 
+// Each list is looked up once: every look counts against the reader's limit.
+
+void validate(PartialRollout::Reader part) {
+  const auto tokens = part.getTokens();
+  require_tokens(tokens);
+  require_log_probs(part.getLogProbs(), tokens.size());
+  require_versions(part.getVersions(), tokens.size());
+}
+
 void validate(Ticket::Reader ticket) {
-  KJ_REQUIRE(ticket.getPromptTokens().size() > 0, "a ticket without a prompt", ticket.getId());
-  require_tokens(ticket.getPromptTokens());
-  KJ_REQUIRE(ticket.getIndices().size() > 0, "a ticket for no rollout", ticket.getId());
+  const auto prompt = ticket.getPromptTokens();
+  KJ_REQUIRE(prompt.size() > 0, "a ticket without a prompt", ticket.getId());
+  require_tokens(prompt);
+  const auto indices = ticket.getIndices();
+  KJ_REQUIRE(indices.size() > 0, "a ticket for no rollout", ticket.getId());
   std::int64_t previous = -1;
-  for (const std::uint32_t index : ticket.getIndices()) {
+  for (const std::uint32_t index : indices) {
     KJ_REQUIRE(static_cast<std::int64_t>(index) > previous && index < ticket.getGroupSize(),
                "rollout indices must ascend within the group", ticket.getId(), index);
     previous = index;
   }
+  require_parts(ticket);
 }
 
 void validate(Rollout::Reader rollout) {
-  const std::uint64_t tokens = rollout.getTokens().size();
+  const auto tokens = rollout.getTokens();
   const std::uint64_t prompt_length = rollout.getPromptLength();  // 64 bits: a peer chose it
-  KJ_REQUIRE(prompt_length > 0 && prompt_length < tokens, "prompt length outside the tokens",
-             prompt_length, tokens);
-  require_tokens(rollout.getTokens());
-  const std::uint64_t completion = tokens - prompt_length;
-  KJ_REQUIRE(rollout.getLogProbs().size() == completion, "one log-prob per completion token",
-             rollout.getLogProbs().size(), completion);
-  for (const float log_prob : rollout.getLogProbs())
-    KJ_REQUIRE(std::isfinite(log_prob) && log_prob <= kLogProbRounding, "not a log-prob", log_prob);
-  std::uint64_t counted = 0;
-  std::uint64_t previous = 0;
-  for (const auto run : rollout.getVersions()) {
-    KJ_REQUIRE(run.getCount() > 0 && run.getVersion() >= previous, "versions must ascend");
-    previous = run.getVersion();
-    counted += run.getCount();
-  }
-  KJ_REQUIRE(counted == completion, "versions must cover the completion", counted, completion);
+  KJ_REQUIRE(prompt_length > 0 && prompt_length < tokens.size(), "prompt length outside the tokens",
+             prompt_length, tokens.size());
+  require_tokens(tokens);
+  const std::uint64_t completion = tokens.size() - prompt_length;
+  require_log_probs(rollout.getLogProbs(), completion);
+  require_versions(rollout.getVersions(), completion);
   rollout.getGenerator();
 }
 
@@ -89,6 +123,7 @@ void validate(Verdict::Reader verdict) {
 }
 
 }  // namespace wire
+
 std::uint64_t delivery_id(wire::Rollout::Reader rollout) {
   constexpr std::uint64_t kOdd = 0x9e3779b97f4a7c15;  // spreads the attempts over all 64 bits
   return rollout.getId() + kOdd * rollout.getAttempt();

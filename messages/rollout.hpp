@@ -10,11 +10,13 @@ namespace troupe {
 
 namespace wire {
 /// What each schema REQUIRES. Errors: throws kj::Exception.
+void validate(PartialRollout::Reader part);
 void validate(Ticket::Reader ticket);
 void validate(Rollout::Reader rollout);
 void validate(Verdict::Reader verdict);
 }  // namespace wire
 
+using PartialRollout = Message<wire::PartialRollout>;
 using Ticket = Message<wire::Ticket>;
 using Rollout = Message<wire::Rollout>;
 using Verdict = Message<wire::Verdict>;

@@ -72,7 +72,7 @@ class Company {
   const UpOptions& options_;
   const Config& config_;
   const fs::path directory_;
-  const std::int32_t threads_;
+  std::size_t generators_;  // that are wanted
   pki::Authority authority_;
   std::ofstream log_;
   int signals_;
@@ -94,18 +94,18 @@ int blocked_signals() {
 }
 
 /// Who computes at the same time, the director's learner and each generator, gets an equal share.
-std::int32_t threads_each(const Config& config) {
+std::int32_t threads_each(const Config& config, std::size_t generators) {
   const std::int32_t all = config.run.threads > 0
                                ? config.run.threads
                                : static_cast<std::int32_t>(std::thread::hardware_concurrency());
-  return std::max(1, all / (config.generator.count + 1));
+  return std::max(1, all / (static_cast<std::int32_t>(generators) + 1));
 }
 
 Company::Company(const UpOptions& options, const Config& config, fs::path directory)
     : options_(options),
       config_(config),
       directory_(std::move(directory)),
-      threads_(threads_each(config)),
+      generators_(static_cast<std::size_t>(config.generator.count)),
       authority_(pki::Authority::create(directory_ / "pki")),
       signals_(blocked_signals()) {
   for (const char* folder : {"logs", "processes"}) fs::create_directory(directory_ / folder);
@@ -135,7 +135,7 @@ std::vector<std::string> Company::common(const std::string& role, const std::str
   for (const std::string& change : options_.overrides) words.insert(words.end(), {"--set", change});
   if (config_.network.broadcaster_apart())
     words.insert(words.end(), {"--set", "network.broadcaster=127.0.0.1:0"});
-  words.insert(words.end(), {"--threads", std::to_string(threads_)});
+  words.insert(words.end(), {"--threads", std::to_string(threads_each(config_, generators_))});
   return words;
 }
 
@@ -195,6 +195,7 @@ void Company::look_after(Member& member) {
 
 void Company::resize(const std::string& role, std::size_t count) {
   constexpr double kBeyondDrain = 5;
+  if (role == "generator") generators_ = count;
   auto stay =
       members([&](const Member& member) { return member.role == role && member.kill_at == 0; });
   for (std::size_t i = stay.size(); i < count; ++i) add(role);

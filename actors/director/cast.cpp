@@ -19,7 +19,8 @@ std::uint64_t cast_id(std::uint64_t lease, std::size_t stage) {
   return lease * kStages + stage;
 }
 
-LedgerConfig ledger_config(const Config& config, std::size_t stage, PolicyVersion first_version) {
+LedgerConfig ledger_config(const Config& config, const Materials& materials, std::size_t stage,
+                           PolicyVersion first_version) {
   LedgerConfig ledger;
   ledger.batch = static_cast<std::uint32_t>(config.replay_buffer.batch);
   ledger.group_size = static_cast<std::uint32_t>(config.replay_buffer.group_size);
@@ -31,6 +32,8 @@ LedgerConfig ledger_config(const Config& config, std::size_t stage, PolicyVersio
   ledger.refill_limit = static_cast<std::uint32_t>(config.replay_buffer.refill_limit);
   ledger.group_deadline_seconds = config.replay_buffer.group_deadline_seconds;
   ledger.max_completion_tokens = static_cast<std::uint64_t>(config.generator.max_new_tokens);
+  ledger.vocabulary = materials.decoder.vocab_size;
+  ledger.parts_per_ticket = parts_per_ticket(config, materials);
   return ledger;
 }
 
@@ -40,7 +43,7 @@ Cast::Cast(caf::blocking_actor* self, const RunPlan& plan, std::size_t stage,
            PolicyVersion first_version)
     : self_(self), plan_(plan), stage_(stage), first_version_(first_version) {
   const Config& config = *plan_.config;
-  ReplayBufferPlan buffer_plan{ledger_config(config, stage, first_version),
+  ReplayBufferPlan buffer_plan{ledger_config(config, *plan_.materials, stage, first_version),
                                ticket_prompts(config, *plan_.materials, stage), deadlines(),
                                plan_.telemetry};
   buffer_ = self_->spawn(replay_buffer, std::move(buffer_plan));

@@ -53,13 +53,33 @@ VerifierPlan verifier_plan(const Config& config, const Materials& materials, Tel
           deadlines_of(config), &telemetry};
 }
 
+namespace {
+
+/// Of a completion: a log-prob and a version per token beside it; at worst each token is a run.
+constexpr std::uint64_t kBytesPerRun = 16;
+constexpr std::uint64_t kBytesPerCompletionToken =
+    sizeof(std::int32_t) + sizeof(float) + kBytesPerRun;
+
+std::uint64_t largest_part_bytes(const Config& config) {
+  constexpr std::uint64_t kFields = 64;
+  return kFields +
+         kBytesPerCompletionToken * static_cast<std::uint64_t>(config.generator.max_new_tokens);
+}
+
+std::uint64_t ticket_bytes(const Config& config, const Materials& materials) {
+  constexpr std::uint64_t kFields = 256;
+  return kFields +
+         sizeof(std::int32_t) * (materials.longest_prompt +
+                                 static_cast<std::uint64_t>(config.replay_buffer.group_size));
+}
+
+}  // namespace
+
 std::uint64_t largest_rollout_bytes(const Config& config, const Materials& materials) {
   constexpr std::uint64_t kFieldsAndTexts = 4096;
-  constexpr std::uint64_t kBytesPerRun = 16;  // of the version coding; at worst each token is a run
   const auto completion = static_cast<std::uint64_t>(config.generator.max_new_tokens);
-  const std::uint64_t tokens = materials.longest_prompt + completion;
-  return kFieldsAndTexts + sizeof(std::int32_t) * tokens +
-         (sizeof(float) + kBytesPerRun) * completion;
+  return kFieldsAndTexts + sizeof(std::int32_t) * materials.longest_prompt +
+         kBytesPerCompletionToken * completion;
 }
 
 std::uint32_t rollouts_per_message(const Config& config, const Materials& materials) {
@@ -69,12 +89,18 @@ std::uint32_t rollouts_per_message(const Config& config, const Materials& materi
   return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(fit, 1, kMost));
 }
 
+std::uint32_t parts_per_ticket(const Config& config, const Materials& materials) {
+  const std::uint64_t frame = config.network.limits.frame_bytes;
+  const std::uint64_t room = frame - std::min(frame, ticket_bytes(config, materials));
+  return static_cast<std::uint32_t>(
+      std::clamp<std::uint64_t>(room / largest_part_bytes(config), 1,
+                                static_cast<std::uint64_t>(config.replay_buffer.group_size)));
+}
+
 std::uint32_t tickets_per_message(const Config& config, const Materials& materials) {
-  constexpr std::uint64_t kMost = 4096, kFields = 256;
-  const std::uint64_t bytes =
-      kFields +
-      sizeof(std::int32_t) *
-          (materials.longest_prompt + static_cast<std::uint64_t>(config.replay_buffer.group_size));
+  constexpr std::uint64_t kMost = 4096;
+  const std::uint64_t bytes = ticket_bytes(config, materials) +
+                              parts_per_ticket(config, materials) * largest_part_bytes(config);
   return static_cast<std::uint32_t>(
       std::clamp<std::uint64_t>(config.network.limits.frame_bytes / bytes, 1, kMost));
 }

@@ -24,7 +24,9 @@ VerifierPlan verifier_plan(const Config& config, const Materials& materials, Tel
 std::uint64_t largest_rollout_bytes(const Config& config, const Materials& materials);
 /// How many rollouts fit one message of a link, at least one.
 std::uint32_t rollouts_per_message(const Config& config, const Materials& materials);
-/// Likewise tickets, at least one.
+/// How many begun rollouts one ticket may carry, at least one.
+std::uint32_t parts_per_ticket(const Config& config, const Materials& materials);
+/// How many tickets fit one message, each with as many begun rollouts; at least one.
 std::uint32_t tickets_per_message(const Config& config, const Materials& materials);
 /// Errors: throws std::runtime_error naming the key if not even one rollout does.
 void require_fitting_rollouts(const Config& config, const Materials& materials);

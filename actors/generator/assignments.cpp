@@ -1,9 +1,14 @@
 #include "actors/generator/assignments.hpp"
 
+#include <map>
+#include <utility>
+
 namespace troupe {
 namespace {
 
-void write_versions(wire::Rollout::Builder rollout, const std::vector<gpu::VersionRun>& versions) {
+/// Into a Rollout or a PartialRollout.
+template <class Builder>
+void write_versions(Builder rollout, const std::vector<gpu::VersionRun>& versions) {
   auto runs = rollout.initVersions(static_cast<unsigned>(versions.size()));
   for (unsigned i = 0; i < runs.size(); ++i) {
     runs[i].setVersion(versions[i].version);
@@ -20,18 +25,35 @@ void write_tokens(wire::Rollout::Builder rollout, const std::vector<std::int32_t
   rollout.setPromptLength(static_cast<std::uint32_t>(prompt.size()));
 }
 
+using Begun = std::map<std::uint32_t, gpu::BegunCompletion>;
+
+/// By index.
+Begun begun_in(wire::Ticket::Reader ticket) {
+  Begun begun;
+  for (const auto part : ticket.getParts()) {
+    gpu::BegunCompletion& one = begun[part.getIndex()];
+    one.tokens = tokens_of(part.getTokens());
+    for (const float log_prob : part.getLogProbs()) one.log_probs.push_back(log_prob);
+    for (const auto run : part.getVersions())
+      one.versions.push_back({run.getVersion(), run.getCount()});
+  }
+  return begun;
+}
+
 }  // namespace
 
 std::vector<gpu::GenerationRequest> Assignments::accept(const Ticket& ticket) {
   const auto reader = ticket.read();
   const std::vector<std::int32_t> prompt = tokens_of(reader.getPromptTokens());
+  Begun begun = begun_in(reader);
   std::vector<gpu::GenerationRequest> requests;
   for (const std::uint32_t index : reader.getIndices()) {
     const std::uint64_t id = rollout_id(reader.getPromptUid(), reader.getId(), index);
     const Assigned assigned{reader.getId(), reader.getPromptUid(), index, reader.getAttempt(),
                             prompt};
     if (!assigned_.emplace(id, assigned).second) continue;
-    requests.push_back({id, reader.getId(), prompt, reader.getMinVersion()});
+    requests.push_back(
+        {id, reader.getId(), prompt, reader.getMinVersion(), std::move(begun[index])});
   }
   return requests;
 }
@@ -67,6 +89,19 @@ std::optional<RolloutNotice> Assignments::abandon(const gpu::Completion& unfinis
   assigned_.erase(found);
   return RolloutNotice{assigned.ticket, assigned.index, assigned.attempt, unfinished.tokens.size(),
                        true};
+}
+
+std::optional<RolloutNotice> Assignments::hand_over(const gpu::Completion& unfinished) {
+  auto notice = abandon(unfinished);
+  if (!notice) return std::nullopt;
+  notice->abandoned = false;
+  notice->part = PartialRollout::build([&](wire::PartialRollout::Builder part) {
+    part.setIndex(notice->index);
+    part.setTokens(kj::arrayPtr(unfinished.tokens.data(), unfinished.tokens.size()));
+    part.setLogProbs(kj::arrayPtr(unfinished.log_probs.data(), unfinished.log_probs.size()));
+    write_versions(part, unfinished.versions);
+  });
+  return notice;
 }
 
 }  // namespace troupe

@@ -17,7 +17,8 @@ class Assignments {
  public:
   explicit Assignments(std::string generator) : generator_(std::move(generator)) {}
 
-  /// One request per rollout of the ticket. A rollout that is under way already is not begun again.
+  /// One request per rollout of the ticket, with what is begun of it. A rollout that is under way
+  /// already is not begun again.
   std::vector<gpu::GenerationRequest> accept(const Ticket& ticket);
   /// The rollout of a finished completion, which is then no longer under way. Nothing if nobody
   /// asked for it.
@@ -25,6 +26,8 @@ class Assignments {
   /// What to tell the ledger of a finished rollout, or of one that is given up.
   static RolloutNotice finished(const Rollout& rollout);
   std::optional<RolloutNotice> abandon(const gpu::Completion& unfinished);
+  /// As abandon, with what there is of it.
+  std::optional<RolloutNotice> hand_over(const gpu::Completion& unfinished);
   std::size_t under_way() const { return assigned_.size(); }
 
  private:

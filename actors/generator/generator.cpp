@@ -106,11 +106,15 @@ void GeneratorState::ask_for_tickets() {
 void GeneratorState::take_tickets(const Tickets& tickets) {
   asked_for_tickets_ = false;
   if (stopping_) return;
+  auto& resumed = plan_.telemetry->metrics().counter("troupe_generator_partial_resumes_total");
   for (const Ticket& ticket : tickets)
     for (gpu::GenerationRequest& request : assignments_->accept(ticket)) {
+      if (!request.begun.tokens.empty()) resumed.Increment();
+      const std::size_t waiting = batch_->waiting();
       batch_->submit(std::move(request));
-      submitted_.push_back(Clock::now());
+      if (batch_->waiting() > waiting) submitted_.push_back(Clock::now());
     }
+  deliver(batch_->take_finished());  // what had ended already where it was begun
   ask_for_tickets();
   schedule_step();
 }
@@ -163,12 +167,12 @@ void GeneratorState::deliver(const std::vector<gpu::Completion>& completions) {
   RolloutNotices notices;
   auto& stopped = plan_.telemetry->metrics().counter("troupe_generator_rollouts_total", "stop");
   auto& truncated = plan_.telemetry->metrics().counter("troupe_generator_rollouts_total", "length");
-  auto& resumed = plan_.telemetry->metrics().counter("troupe_generator_partial_resumes_total");
+  auto& mixed = plan_.telemetry->metrics().counter("troupe_generator_mixed_version_rollouts_total");
   for (const gpu::Completion& completion : completions) {
     auto rollout = assignments_->complete(completion);
     if (!rollout) continue;
     ++rollouts_;
-    if (completion.versions.size() > 1) resumed.Increment();
+    if (completion.versions.size() > 1) mixed.Increment();
     (completion.reason == gpu::FinishReason::length ? truncated : stopped).Increment();
     notices.push_back(Assignments::finished(*rollout));
     lending_.put(std::move(*rollout));
@@ -202,13 +206,22 @@ void GeneratorState::check() {
 }
 
 GeneratorTotals GeneratorState::stop() {
+  return end("abandoned", &Assignments::abandon);
+}
+
+GeneratorTotals GeneratorState::hand_over() {
+  return end("handed_over", &Assignments::hand_over);
+}
+
+/// Samples no more. `notice_of` tells the ledger what becomes of a rollout that is not finished.
+GeneratorTotals GeneratorState::end(const char* outcome, NoticeOf notice_of) {
   stopping_ = true;
   RolloutNotices notices;
   for (const gpu::Completion& unfinished : batch_->abandon())
-    if (auto notice = assignments_->abandon(unfinished)) notices.push_back(*notice);
+    if (auto notice = ((*assignments_).*notice_of)(unfinished)) notices.push_back(*notice);
   if (!notices.empty()) {
     plan_.telemetry->metrics()
-        .counter("troupe_generator_rollouts_total", "abandoned")
+        .counter("troupe_generator_rollouts_total", outcome)
         .Increment(static_cast<double>(notices.size()));
     self_->send(buffer_, notice_atom::value, std::move(notices));
   }
@@ -237,6 +250,7 @@ Generator::behavior_type generator(GeneratorState::Self self, GeneratorPlan plan
         return state.take(count, acknowledged);
       }),
       timed([&state](stop_atom) -> caf::result<GeneratorTotals> { return state.stop(); }),
+      timed([&state](hand_over_atom) -> caf::result<GeneratorTotals> { return state.hand_over(); }),
       timed([&state](step_atom) { state.step(); }),
       timed([&state](check_atom) { state.check(); }),
   };

@@ -48,6 +48,7 @@ class GeneratorState {
   void step();
   caf::typed_response_promise<Rollouts> take(std::uint32_t count, const RolloutIds& acknowledged);
   GeneratorTotals stop();
+  GeneratorTotals hand_over();
   void check();
   void verifier_down(const caf::actor_addr& verifier);
 
@@ -58,6 +59,8 @@ class GeneratorState {
   void take_tickets(const Tickets& tickets);
   void deliver(const std::vector<gpu::Completion>& completions);
   void observe_first_tokens(std::size_t joined);
+  using NoticeOf = std::optional<RolloutNotice> (Assignments::*)(const gpu::Completion&);
+  GeneratorTotals end(const char* outcome, NoticeOf notice_of);
   void schedule_step();
   void show_waiting();
   void end_if_lost(const caf::error& error, const char* whom);

@@ -34,9 +34,17 @@ RolloutIds read_ids(capnp::List<std::uint64_t>::Reader list) {
 
 RolloutNotices read_notices(capnp::List<wire::RolloutNotice>::Reader list) {
   RolloutNotices notices;
-  for (const auto notice : list)
-    notices.push_back({notice.getTicket(), notice.getIndex(), notice.getAttempt(),
-                       notice.getTokens(), notice.getAbandoned()});
+  for (const auto notice : list) {
+    RolloutNotice& one = notices.emplace_back(RolloutNotice{notice.getTicket(), notice.getIndex(),
+                                                            notice.getAttempt(), notice.getTokens(),
+                                                            notice.getAbandoned()});
+    if (!notice.hasPart()) continue;
+    one.part = PartialRollout::copy(notice.getPart());
+    const auto part = one.part.read();
+    KJ_REQUIRE(
+        !one.abandoned && part.getIndex() == one.index && part.getTokens().size() == one.tokens,
+        "a part that is not what the notice says", one.ticket, one.index);
+  }
   return notices;
 }
 
@@ -66,6 +74,7 @@ void write(const RolloutNotices& notices, capnp::List<wire::RolloutNotice>::Buil
     list[i].setAttempt(notices[i].attempt);
     list[i].setTokens(notices[i].tokens);
     list[i].setAbandoned(notices[i].abandoned);
+    if (notices[i].part) list[i].setPart(notices[i].part.read());
   }
 }
 

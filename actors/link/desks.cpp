@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <capnp/orphan.h>
 #include <kj/debug.h>
+#include <prometheus/counter.h>
+#include <utility>
 
 namespace troupe {
 namespace {
@@ -83,14 +85,21 @@ kj::Promise<void> RolloutDesk::take(TakeContext context) {
   return ask<Rollouts>(terms_.porter, generator_, terms_.deadline, take_atom::value,
                        std::min(params.getCount(), terms_.rollouts_at_once),
                        read_ids(params.getAcknowledged()))
-      .then([context](Rollouts rollouts) mutable {
+      .then([context, lent = lent_, source = source_](Rollouts rollouts) mutable {
+        lent->lend(source, rollouts);
         write(rollouts, context.getResults().initRollouts(static_cast<unsigned>(rollouts.size())));
       });
 }
 
 kj::Promise<void> VerdictDesk::append(AppendContext context) {
-  return ask<RolloutIds>(terms_.porter, buffer_, terms_.deadline, append_atom::value,
-                         read_graded(context.getParams().getGraded()))
+  GradedRollouts own;
+  for (const GradedRollout& graded : read_graded(context.getParams().getGraded())) {
+    if (auto settled = lent_->settle(graded))
+      own.push_back(std::move(*settled));
+    else
+      telemetry_.metrics().counter("troupe_actor_dropped_messages_total", "not_lent").Increment();
+  }
+  return ask<RolloutIds>(terms_.porter, buffer_, terms_.deadline, append_atom::value, own)
       .then([context](RolloutIds ids) mutable {
         write(ids, context.getResults().initAcknowledged(static_cast<unsigned>(ids.size())));
       });

@@ -2,9 +2,13 @@
 // Capabilities that forward into actors: what peers may call. They live on the loop.
 #include "actors/interfaces.hpp"
 #include "actors/link/bridge.hpp"
+#include "actors/link/lent.hpp"
+#include "actors/telemetry/telemetry.hpp"
 #include "messages/wire/roles.capnp.h"
 
+#include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 
 namespace troupe {
@@ -42,28 +46,40 @@ class WeightDesk final : public wire::WeightSource::Server {
 /// Asks a broadcaster in the name of `who`.
 WeightDesk::Take taking_from(DeskTerms terms, Broadcaster broadcaster, std::string who);
 
-/// Rollouts of one generator, for one verifier.
+/// Rollouts of one generator, for one verifier. `source` tells its generators apart.
 class RolloutDesk final : public wire::RolloutSource::Server {
  public:
-  RolloutDesk(DeskTerms terms, Generator generator)
-      : terms_(std::move(terms)), generator_(std::move(generator)) {}
+  RolloutDesk(DeskTerms terms, Generator generator, std::shared_ptr<Lent> lent,
+              std::uint64_t source)
+      : terms_(std::move(terms)),
+        generator_(std::move(generator)),
+        lent_(std::move(lent)),
+        source_(source) {}
   kj::Promise<void> take(TakeContext context) override;
 
  private:
   DeskTerms terms_;
   Generator generator_;
+  std::shared_ptr<Lent> lent_;
+  std::uint64_t source_;
 };
 
-/// Where a verifier's verdicts go.
+/// Where a verifier's verdicts go. Those on rollouts that it was not lent are refused and counted.
 class VerdictDesk final : public wire::VerdictSink::Server {
  public:
-  VerdictDesk(DeskTerms terms, ReplayBuffer buffer)
-      : terms_(std::move(terms)), buffer_(std::move(buffer)) {}
+  VerdictDesk(DeskTerms terms, ReplayBuffer buffer, std::shared_ptr<const Lent> lent,
+              Telemetry& telemetry)
+      : terms_(std::move(terms)),
+        buffer_(std::move(buffer)),
+        lent_(std::move(lent)),
+        telemetry_(telemetry) {}
   kj::Promise<void> append(AppendContext context) override;
 
  private:
   DeskTerms terms_;
   ReplayBuffer buffer_;
+  std::shared_ptr<const Lent> lent_;
+  Telemetry& telemetry_;
 };
 
 /// Writes all of `weights` into `sink`: begin, buckets, commit. Keeps the values alive until the sink has answered.

@@ -86,6 +86,7 @@ wire::Granted FrontDesk::admit(const wire::Visitor& visitor, const wire::PeerIde
   seat->session = visitor.session;
   seat->enlisted = false;
   seat->sites = {};
+  seat->left = false;
   seat->joined = timer_.now();
   if (seat->joins++ > 0)
     plan_.telemetry->metrics().counter("troupe_link_reconnects_total", name).Increment();
@@ -170,8 +171,11 @@ kj::Promise<void> FrontDesk::leave(const std::string& name, std::uint64_t sessio
   if (found == seats_.end() || found->second->session != session || !found->second->casting)
     return kj::READY_NOW;
   const caf::actor stand_in = found->second->casting->stand_in;
-  return in_time(
-      ask<bool>(stand_in, stand_in, plan_.deadlines.request, leave_atom::value).ignoreResult());
+  return in_time(ask<bool>(stand_in, stand_in, plan_.deadlines.request, leave_atom::value))
+      .then([this, name, session](bool) {
+        const auto seat = seats_.find(name);
+        if (seat != seats_.end() && seat->second->session == session) seat->second->left = true;
+      });
 }
 
 void FrontDesk::announce_all() {
@@ -196,7 +200,7 @@ void FrontDesk::ended(const wire::Visitor& visitor, const wire::End& end) {
       std::string(wire::to_string(end.reason)) + (end.text.empty() ? "" : ": " + end.text);
   plan_.telemetry->metrics().gauge("troupe_link_peer_connected", name).Set(0);
   if (!over_) plan_.telemetry->event("link_lost", name + " is away: " + why);
-  const double patience = seat.casting ? grace(seat) : 0;
+  const double patience = seat.casting && !seat.left ? grace(seat) : 0;
   const std::uint64_t lease = seat.lease;
   keep(timer_.afterDelay(wire::duration(patience)).then([this, name, lease, why] {
     if (roster_.give_up(name, lease)) give_up(name, lease, why);
@@ -224,6 +228,7 @@ DeskTerms FrontDesk::terms(const caf::actor& porter) const {
 
 kj::Promise<void> FrontDesk::cast(Seat& seat, Seat::Casting casting) {
   seat.casting = std::move(casting);
+  seat.lent = std::make_shared<Lent>();
   return send_casting(seat);
 }
 
@@ -246,7 +251,8 @@ kj::Promise<void> FrontDesk::send_casting(Seat& seat) {
   KJ_IF_MAYBE (site, seat.sites.verifier) {
     auto request = site->beginRequest();
     write(casting.sheet, request.initSheet());
-    request.setVerdicts(kj::heap<VerdictDesk>(terms(casting.stand_in), casting.buffer));
+    request.setVerdicts(kj::heap<VerdictDesk>(terms(casting.stand_in), casting.buffer, seat.lent,
+                                              *plan_.telemetry));
     return in_time(request.send().ignoreResult());
   }
   KJ_IF_MAYBE (site, seat.sites.broadcaster) {
@@ -306,7 +312,8 @@ kj::Promise<void> FrontDesk::join(Seat& seat, const std::string& generator_name,
   KJ_IF_MAYBE (site, seat.sites.verifier) {
     auto request = site->joinRequest();
     request.setGenerator(generator_name);
-    request.setSource(kj::heap<RolloutDesk>(terms(seat.casting->stand_in), generator));
+    request.setSource(
+        kj::heap<RolloutDesk>(terms(seat.casting->stand_in), generator, seat.lent, seat.sources++));
     return in_time(request.send().ignoreResult());
   }
   return KJ_EXCEPTION(DISCONNECTED, "the process is away");

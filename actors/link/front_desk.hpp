@@ -34,6 +34,8 @@ struct Seat {
   std::uint64_t lease = 0, session = 0, joins = 0, process_id = 0;
   bool enlisted = false;  // of this session
   Sites sites;
+  bool left =
+      false;  // of this session: a generator that holds nothing any more, and will not come back
   struct Casting {
     CallSheet sheet;
     caf::actor stand_in;
@@ -41,6 +43,8 @@ struct Seat {
     ReplayBuffer buffer;      // of a verifier or learner
   };
   std::optional<Casting> casting;
+  std::shared_ptr<Lent> lent;  // to a verifier, as it is cast
+  std::uint64_t sources = 0;   // generators that it was told of
   std::optional<SiteReport> report;
   kj::TimePoint joined = kj::origin<kj::TimePoint>();
 };

@@ -3,15 +3,15 @@
 #include "actors/errors.hpp"
 
 #include <algorithm>
+#include <prometheus/counter.h>
 #include <utility>
 
 namespace troupe {
 
-void BufferProxyState::begin(Self self, std::shared_ptr<TicketWay> way, Deadlines deadlines) {
+void BufferProxyState::begin(Self self, BufferProxyPlan plan) {
   self_ = self;
-  way_ = std::move(way);
-  deadlines_ = deadlines;
-  self_->delayed_send(self_, deadlines_.check_interval(), check_atom::value);
+  plan_ = std::move(plan);
+  self_->delayed_send(self_, plan_.deadlines.check_interval(), check_atom::value);
 }
 
 caf::result<Tickets> BufferProxyState::grant(std::uint32_t count) {
@@ -27,8 +27,8 @@ caf::result<Tickets> BufferProxyState::grant(std::uint32_t count) {
 void BufferProxyState::ask() {
   if (asking_ || count_ == 0) return;
   asking_ = true;
-  way_->grant(sequence_, count_,
-              {self_, [this](const caf::expected<Tickets>& tickets) { granted(tickets); }});
+  plan_.way->grant(sequence_, count_,
+                   {self_, [this](const caf::expected<Tickets>& tickets) { granted(tickets); }});
 }
 
 void BufferProxyState::granted(const caf::expected<Tickets>& tickets) {
@@ -60,26 +60,42 @@ void BufferProxyState::notice(const RolloutNotices& notices) {
   send_notices();
 }
 
-void BufferProxyState::send_notices() {
+std::size_t BufferProxyState::notices_that_fit() const {
   constexpr std::size_t kAtOnce = 1024;
+  std::size_t count = 0, bytes = 0;
+  for (; count < std::min(kAtOnce, notices_.size()); ++count) {
+    const PartialRollout& part = notices_[count].part;
+    bytes += part ? part.bytes() : 0;
+    if (count > 0 && bytes > plan_.notice_bytes) break;
+  }
+  return count;
+}
+
+void BufferProxyState::send_notices() {
   if (sending_) return;
   if (notices_.empty()) {
     for (auto& flusher : flushers_) flusher.deliver(true);
     return flushers_.clear();
   }
   sending_ = true;
-  const std::size_t count = std::min(kAtOnce, notices_.size());
+  const std::size_t count = notices_that_fit();
   const RolloutNotices batch(notices_.begin(),
                              notices_.begin() + static_cast<std::ptrdiff_t>(count));
-  way_->notice(batch, {self_, [this, count](const caf::expected<caf::unit_t>& sent) {
-                         sending_ = false;
-                         const Errc code = sent ? Errc::none : code_of(sent.error());
-                         if (code == Errc::link_lost || code == Errc::link_busy)
-                           return;  // sent again later
-                         notices_.erase(notices_.begin(),
-                                        notices_.begin() + static_cast<std::ptrdiff_t>(count));
-                         send_notices();
-                       }});
+  plan_.way->notice(
+      batch, {self_, [this, count](const caf::expected<caf::unit_t>& sent) { told(count, sent); }});
+}
+
+/// Notices that are refused for good are counted: what they spoke of is dropped when the generator is gone.
+void BufferProxyState::told(std::size_t count, const caf::expected<caf::unit_t>& sent) {
+  sending_ = false;
+  const Errc code = sent ? Errc::none : code_of(sent.error());
+  if (code == Errc::link_lost || code == Errc::link_busy) return;  // sent again later
+  if (!sent)
+    plan_.telemetry->metrics()
+        .counter("troupe_actor_dropped_messages_total", "notice_refused")
+        .Increment(static_cast<double>(count));
+  notices_.erase(notices_.begin(), notices_.begin() + static_cast<std::ptrdiff_t>(count));
+  send_notices();
 }
 
 caf::result<bool> BufferProxyState::flush() {
@@ -96,14 +112,13 @@ void BufferProxyState::attached() {
 
 void BufferProxyState::check() {
   attached();
-  askers_.answer_impatient(self_->clock().now(), deadlines_.patience() * 2);
-  self_->delayed_send(self_, deadlines_.check_interval(), check_atom::value);
+  askers_.answer_impatient(self_->clock().now(), plan_.deadlines.patience() * 2);
+  self_->delayed_send(self_, plan_.deadlines.check_interval(), check_atom::value);
 }
 
-caf::behavior buffer_proxy(BufferProxyState::Self self, std::shared_ptr<TicketWay> way,
-                           Deadlines deadlines) {
+caf::behavior buffer_proxy(BufferProxyState::Self self, BufferProxyPlan plan) {
   auto& state = self->state;
-  state.begin(self, std::move(way), deadlines);
+  state.begin(self, std::move(plan));
   return {
       errand_handler(self),
       [&state](grant_atom, const std::string&, std::uint32_t count) { return state.grant(count); },

@@ -3,6 +3,7 @@
 // hide a lost link: what could not be sent is sent again, what is waited for arrives later.
 #include "actors/interfaces.hpp"
 #include "actors/link/ways.hpp"
+#include "actors/telemetry/telemetry.hpp"
 #include "actors/waiting_line.hpp"
 
 #include <caf/event_based_actor.hpp>
@@ -15,6 +16,13 @@ namespace troupe {
 
 using flush_atom = caf::atom_constant<caf::atom("flush")>;
 
+struct BufferProxyPlan {
+  std::shared_ptr<TicketWay> way;
+  Deadlines deadlines;
+  Telemetry* telemetry = nullptr;
+  std::size_t notice_bytes = 4u << 20;  // of parts in one message, if there is more than one
+};
+
 /// Answers grant and notice of ReplayBuffer, and
 ///   attached        the link is there (again): what is open is sent
 ///   flush -> true   once every notice has arrived
@@ -23,7 +31,7 @@ class BufferProxyState {
   static inline const char* name = "replay-buffer-proxy";
   using Self = caf::stateful_actor<BufferProxyState>*;
 
-  void begin(Self self, std::shared_ptr<TicketWay> way, Deadlines deadlines);
+  void begin(Self self, BufferProxyPlan plan);
   caf::result<Tickets> grant(std::uint32_t count);
   void notice(const RolloutNotices& notices);
   caf::result<bool> flush();
@@ -34,10 +42,11 @@ class BufferProxyState {
   void ask();
   void granted(const caf::expected<Tickets>& tickets);
   void send_notices();
+  void told(std::size_t count, const caf::expected<caf::unit_t>& sent);
+  std::size_t notices_that_fit() const;
 
   Self self_ = nullptr;
-  std::shared_ptr<TicketWay> way_;
-  Deadlines deadlines_;
+  BufferProxyPlan plan_;
   WaitingLine<Tickets, std::uint32_t> askers_;  // one, as a generator has one request open
   std::uint64_t sequence_ = 1;                  // of the grant under way, or the next
   std::uint32_t count_ = 0;                     // asked for with it; 0: none under way
@@ -49,8 +58,7 @@ class BufferProxyState {
 };
 
 /// Cast its handle to ReplayBuffer with caf::actor_cast.
-caf::behavior buffer_proxy(BufferProxyState::Self self, std::shared_ptr<TicketWay> way,
-                           Deadlines deadlines);
+caf::behavior buffer_proxy(BufferProxyState::Self self, BufferProxyPlan plan);
 
 /// Answers take of Broadcaster.
 class BroadcasterProxyState {

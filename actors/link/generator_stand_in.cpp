@@ -59,10 +59,14 @@ caf::result<Tickets> GeneratorStandInState::grant(std::uint64_t sequence, std::u
 caf::result<bool> GeneratorStandInState::notice(const RolloutNotices& notices) {
   RolloutNotices own;
   for (const RolloutNotice& notice : notices) {
-    if (granted_.has(notice.ticket, notice.attempt))
-      own.push_back(notice);
-    else
+    if (!granted_.has(notice.ticket, notice.attempt)) {
       refuse("not_granted");
+      continue;
+    }
+    own.push_back(notice);
+    if (!notice.part) continue;
+    ++handed_over_;
+    handed_over_tokens_ += notice.tokens;
   }
   if (!own.empty()) self_->send(buffer_, notice_atom::value, std::move(own));
   return true;
@@ -74,6 +78,9 @@ void GeneratorStandInState::attached() {
 }
 
 caf::result<bool> GeneratorStandInState::leave() {
+  plan_.telemetry->event("handed_over", plan_.name + " hands over " + std::to_string(handed_over_) +
+                                            " unfinished rollouts, " +
+                                            std::to_string(handed_over_tokens_) + " tokens");
   auto promise = self_->make_response_promise<bool>();
   leaver_ = promise;
   pull();

@@ -30,9 +30,11 @@ struct GeneratorStandInPlan {
 ///   grant    sequence, count -> Tickets   the same sequence again gives the same tickets
 ///   notice   RolloutNotices -> true       forwarded; those of tickets that others hold are dropped and counted
 ///   attached                              the link is there (again)
-///   leave -> true                         the process samples no more; true once all it had finished is here
+///   leave -> true                         the process samples no more, and its notices have handed over what was
+///                                         unfinished; true once all it had finished is here
 ///   lost     reason                       the seat is given up: the actor ends, its tickets are issued again. After
-///                                         `leave` it stays until verifiers have brought home what it holds
+///                                         `leave` it stays until verifiers have brought home what it holds, and
+///                                         ends normally
 class GeneratorStandInState {
  public:
   static inline const char* name = "generator-stand-in";
@@ -65,6 +67,7 @@ class GeneratorStandInState {
   bool attached_ = false, pulling_ = false, stopping_ = false;
   bool emptied_ = false;  // the process has left, and holds nothing any more
   std::optional<caf::typed_response_promise<bool>> leaver_;
+  std::uint64_t handed_over_ = 0, handed_over_tokens_ = 0;  // unfinished rollouts
   // The newest grant: its answer is kept, since it may have been lost with the link.
   std::uint64_t sequence_ = 0;
   bool granting_ = false;

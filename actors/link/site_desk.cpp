@@ -162,8 +162,9 @@ kj::Promise<void> SiteDesk::begin_generator(const CallSheet& sheet,
   }
   stop_casting("cast anew");
   sheet_ = sheet;
-  buffer_ =
-      plan_.system->spawn(buffer_proxy, std::make_shared<DeskTickets>(post_), plan_.deadlines);
+  BufferProxyPlan proxy{std::make_shared<DeskTickets>(post_), plan_.deadlines, plan_.telemetry};
+  proxy.notice_bytes = plan_.limits.frame_bytes / 2;
+  buffer_ = plan_.system->spawn(buffer_proxy, proxy);
   broadcaster_ =
       plan_.system->spawn(broadcaster_proxy, std::make_shared<DeskWeights>(post_), plan_.deadlines);
   generator_ = caf::actor_cast<caf::actor>(plan_.cast_generator(
@@ -300,7 +301,7 @@ void SiteDesk::dismiss(const std::string& reason) {
   finish(SiteEnd::Kind::dismissed, reason);
 }
 
-/// A generator gives up what is unfinished, and stays until what is finished has been taken.
+/// A generator hands over what is unfinished, and stays until what is finished has been taken.
 void SiteDesk::leave(double seconds) {
   const auto gone = [this] { finish(SiteEnd::Kind::left, "asked to leave"); };
   if (!generator_ || membership_->away()) return gone();
@@ -308,7 +309,7 @@ void SiteDesk::leave(double seconds) {
   leaving_ = true;
   auto stopped =
       ask<GeneratorTotals>(porter_, caf::actor_cast<Generator>(generator_), plan_.deadlines.request,
-                           stop_atom::value)
+                           hand_over_atom::value)
           .then([this](GeneratorTotals) {
             return ask<bool>(porter_, buffer_, plan_.deadlines.request, flush_atom::value);
           })

@@ -98,11 +98,15 @@ bool Ledger::batch_waits() const {
 
 std::optional<Ticket> Ledger::grant(const std::string& holder, double now,
                                     const std::function<TicketPrompt()>& next) {
+  if (!grants_to(holder)) return std::nullopt;
   if (!reissues_.empty() && !closed_) {
     const std::uint64_t id = reissues_.front();
-    reissues_.pop_front();
+    Group& group = groups_.at(id);
     ++reissued_;
-    return issue(id, groups_.at(id), holder, now);
+    ++group.attempt;
+    Ticket ticket = issue(id, group, holder, now);
+    if (std::none_of(group.places.begin(), group.places.end(), missing)) reissues_.pop_front();
+    return ticket;
   }
   const auto due = due_version();
   if (!due) return std::nullopt;
@@ -118,25 +122,21 @@ std::optional<Ticket> Ledger::grant(const std::string& holder, double now,
 
 Ticket Ledger::issue(std::uint64_t id, Group& group, const std::string& holder, double now) {
   group.deadline = now + config_.group_deadline_seconds;
-  std::vector<std::uint32_t> missing;
-  for (std::uint32_t i = 0; i < group.places.size(); ++i) {
-    Place& place = group.places[i];
-    if (place.filled || place.given_up) continue;
-    const bool running =
-        !place.attempts.empty() && place.attempts.back().state != AttemptState::dropped;
-    if (running) continue;
-    const RolloutKey key{rollout_id(group.prompt.uid, id, i), id, i, group.attempt};
-    place.attempts.push_back({group.attempt, AttemptState::open, holder, key});
-    missing.push_back(i);
-  }
+  const std::vector<std::uint32_t> indices = begin_attempts(id, group, holder);
   return Ticket::build([&](wire::Ticket::Builder ticket) {
     ticket.setId(id);
     ticket.setAttempt(group.attempt);
     ticket.setPromptUid(group.prompt.uid);
     ticket.setPromptTokens(kj::arrayPtr(group.prompt.tokens.data(), group.prompt.tokens.size()));
-    ticket.setIndices(kj::arrayPtr(missing.data(), missing.size()));
+    ticket.setIndices(kj::arrayPtr(indices.data(), indices.size()));
     ticket.setGroupSize(config_.group_size);
     ticket.setMinVersion(group.min_version);
+    const auto begun = [&](std::uint32_t i) { return static_cast<bool>(group.places[i].part); };
+    auto parts = ticket.initParts(
+        static_cast<unsigned>(std::count_if(indices.begin(), indices.end(), begun)));
+    unsigned next = 0;
+    for (const std::uint32_t i : indices)
+      if (begun(i)) parts.setWithCaveats(next++, group.places[i].part.read());
   });
 }
 
@@ -145,17 +145,19 @@ void Ledger::count_generated(Attempt& attempt, std::uint64_t tokens) {
   tokens = std::min(tokens, config_.max_completion_tokens);
   if (!attempt.tokens_known) {
     attempt.tokens_known = true;
-    attempt.tokens = tokens;
-    generated_tokens_ += tokens;
+    attempt.tokens = tokens - std::min(tokens, attempt.begun);
+    generated_tokens_ += attempt.tokens;
   }
   if (attempt.state == AttemptState::open) ++generated_rollouts_;
 }
 
 void Ledger::drop(Attempt& attempt, const std::string& reason) {
-  if (attempt.state == AttemptState::open) ++generated_rollouts_;  // began, and ends here
+  if (attempt.state == AttemptState::open || attempt.state == AttemptState::handed_over)
+    ++generated_rollouts_;  // began, and ends here
   attempt.state = AttemptState::dropped;
   ++dropped_rollouts_[reason];
-  ++dropped_lengths_[reason][attempt.tokens_known ? length_bucket(attempt.tokens) : 0];
+  const std::uint64_t length = attempt.begun + attempt.tokens;
+  ++dropped_lengths_[reason][attempt.tokens_known ? length_bucket(length) : 0];
   dropped_tokens_[reason] += attempt.tokens;
   tell_dropped(attempt, reason);
 }
@@ -176,8 +178,11 @@ void Ledger::notice(const RolloutNotice& notice) {
     if (attempt.state == AttemptState::dropped && !attempt.tokens_known) {
       count_generated(attempt, notice.tokens);  // lost before its length was known
       dropped_tokens_["late"] += attempt.tokens;
-      ++dropped_lengths_["late"][length_bucket(attempt.tokens)];
+      ++dropped_lengths_["late"][length_bucket(attempt.begun + attempt.tokens)];
       tell_dropped(attempt, "late");
+    } else if (attempt.state == AttemptState::open && notice.part) {
+      hand_over(found->second, place, attempt, notice.part);
+      if (missing(place)) issue_again(notice.ticket);
     } else if (attempt.state == AttemptState::open) {
       count_generated(attempt, notice.tokens);
       attempt.state = AttemptState::in_flight;
@@ -219,6 +224,8 @@ void Ledger::append(GradedRollout graded) {
     give_up(place, "unverifiable");
   } else {
     attempt->state = AttemptState::buffered;
+    attempt->tokens += std::exchange(attempt->begun, 0);
+    place.part = {};
     place.graded = std::move(graded);
     place.filled = true;
   }
@@ -236,8 +243,10 @@ const char* Ledger::unfit(const Rollout& rollout) const {
 /// The rollout will not come: whatever was under way for it is dropped.
 void Ledger::give_up(Place& place, const std::string& reason) {
   for (Attempt& attempt : place.attempts)
-    if (attempt.state == AttemptState::open || attempt.state == AttemptState::in_flight)
+    if (attempt.state == AttemptState::open || attempt.state == AttemptState::handed_over ||
+        attempt.state == AttemptState::in_flight)
       drop(attempt, reason);
+  drop_part(place, reason);
   place.given_up = true;
 }
 
@@ -271,32 +280,6 @@ void Ledger::close_group(std::uint64_t id, Group& group) {
     group.state = GroupState::gone;
     ++refilled_;
   }
-}
-
-void Ledger::lose(const std::string& holder) {
-  for (auto& [id, group] : groups_) {
-    if (group.state != GroupState::open) continue;
-    bool lost = false;
-    for (Place& place : group.places) {
-      for (Attempt& attempt : place.attempts) {
-        const bool under_way =
-            attempt.state == AttemptState::open || attempt.state == AttemptState::in_flight;
-        if (!under_way || attempt.holder != holder) continue;
-        drop(attempt, "generator_lost");
-        lost = true;
-      }
-    }
-    if (!lost) continue;
-    if (++group.attempt < config_.attempt_limit) {
-      if (std::find(reissues_.begin(), reissues_.end(), id) == reissues_.end())
-        reissues_.push_back(id);
-      continue;
-    }
-    for (Place& place : group.places)
-      if (!place.filled) give_up(place, "generator_lost");
-    close_group(id, group);
-  }
-  forget_resolved();
 }
 
 void Ledger::expire(double now) {
@@ -455,6 +438,7 @@ LedgerRecord Ledger::record() const {
   LedgerRecord record;
   for (const auto& [id, group] : groups_) {
     for (const Place& place : group.places) {
+      record.in_flight_tokens += begun_tokens(place);
       for (const Attempt& attempt : place.attempts) {
         if (attempt.state == AttemptState::open) ++record.open_rollouts;
         if (attempt.state == AttemptState::in_flight) {
@@ -479,6 +463,8 @@ LedgerRecord Ledger::record() const {
   record.tickets_granted = granted_;
   record.tickets_reissued = reissued_;
   record.duplicate_rollouts = duplicates_;
+  record.handed_over_rollouts = handed_over_rollouts_;
+  record.handed_over_tokens = handed_over_tokens_;
   record.max_lag = max_lag_;
   record.tokens_beyond_bound = beyond_bound_;
   std::uint64_t rollouts = trained_rollouts_ + record.buffered_rollouts + record.in_flight_rollouts;

@@ -72,8 +72,9 @@ void ReplayBufferState::serve_generators(double now) {
   while (open) {
     bool wanted = false;
     for (std::size_t i = 0; i < generators.size() && open; ++i) {
-      if (dealt[i].size() >= generators[i].wish.count) continue;
-      auto ticket = ledger.grant(generators[i].wish.holder, now, plan.next_prompt);
+      const TicketWish& wish = generators[i].wish;
+      if (dealt[i].size() >= wish.count || !ledger.grants_to(wish.holder)) continue;
+      auto ticket = ledger.grant(wish.holder, now, plan.next_prompt);
       open = ticket.has_value();
       if (!open) break;
       dealt[i].push_back(std::move(*ticket));
@@ -89,6 +90,14 @@ void ReplayBufferState::serve_generators(double now) {
     generators[i].promise.deliver(std::move(dealt[i]));
   }
   generators.erase_answered(answered);
+}
+
+/// Who ends normally has delivered all it had finished.
+void ReplayBufferState::end(const std::string& holder, bool left) {
+  generators.forget_if([&](const TicketWish& wish) { return wish.holder == holder; });
+  if (left) return ledger.leave(holder);
+  plan.telemetry->event("generator_lost", holder + " is gone: its tickets are issued again");
+  ledger.lose(holder);
 }
 
 void ReplayBufferState::report() {
@@ -120,11 +129,7 @@ ReplayBuffer::behavior_type replay_buffer(ReplayBuffer::stateful_pointer<ReplayB
   self->set_down_handler([self, &state](const caf::down_msg& down) {
     const auto holder = state.holders.find(down.source);
     if (holder == state.holders.end() || state.closed) return;
-    state.plan.telemetry->event("generator_lost",
-                                holder->second + " is gone: its tickets are issued again");
-    state.generators.forget_if(
-        [&](const TicketWish& wish) { return wish.holder == holder->second; });
-    state.ledger.lose(holder->second);
+    state.end(holder->second, down.reason == caf::exit_reason::normal);
     state.holders.erase(holder);
     state.serve(self->clock().now());
   });

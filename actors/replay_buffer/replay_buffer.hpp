@@ -35,6 +35,8 @@ struct ReplayBufferState {
   void serve(caf::actor_clock::time_point now);
   void serve_learner();
   void serve_generators(double now);
+  /// A generator is no more.
+  void end(const std::string& holder, bool left);
   void report();
 
   ReplayBufferPlan plan;

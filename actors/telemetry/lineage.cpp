@@ -112,6 +112,7 @@ void Lineage::dropped(const DroppedRollout& rollout) {
   fields["holder"] = rollout.holder;
   fields["reason"] = rollout.reason;
   if (rollout.tokens) fields["tokens"] = *rollout.tokens;
+  if (rollout.part) fields["part"] = true;
   write("dropped", fields);
 }
 

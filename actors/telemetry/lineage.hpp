@@ -51,6 +51,7 @@ struct DroppedRollout {
   RolloutKey key;
   std::string holder, reason;
   std::optional<std::uint64_t> tokens;
+  bool part = false;  // no rollout: the tokens that a rollout was to go on from
 };
 
 /// Where the file ends.

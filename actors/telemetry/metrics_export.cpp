@@ -155,6 +155,10 @@ void export_record(Metrics& metrics, const LedgerRecord& ledger, const LedgerRec
        before.tickets_granted);
   grow(metrics.counter("troupe_ledger_tickets_reissued_total"), ledger.tickets_reissued,
        before.tickets_reissued);
+  grow(metrics.counter("troupe_ledger_handed_over_rollouts_total"), ledger.handed_over_rollouts,
+       before.handed_over_rollouts);
+  grow(metrics.counter("troupe_ledger_handed_over_tokens_total"), ledger.handed_over_tokens,
+       before.handed_over_tokens);
   grow(metrics.counter("troupe_ledger_duplicate_rollouts_total"), ledger.duplicate_rollouts,
        before.duplicate_rollouts);
   grow(metrics.counter("troupe_ledger_tokens_beyond_bound_total"), ledger.tokens_beyond_bound,

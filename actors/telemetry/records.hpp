@@ -82,6 +82,8 @@ struct LedgerRecord {
   std::map<std::string, LengthCounts> dropped_lengths;  // by reason
   LengthCounts trained_lengths;
   std::uint64_t tickets_granted = 0, tickets_reissued = 0, duplicate_rollouts = 0;
+  /// By generators that left; each time counted, the tokens once: they are in flight ever after.
+  std::uint64_t handed_over_rollouts = 0, handed_over_tokens = 0;
   std::uint64_t max_lag = 0, tokens_beyond_bound = 0;
   std::int64_t imbalance_rollouts = 0,
                imbalance_tokens = 0;  // left side minus right side; must be 0

@@ -98,6 +98,8 @@ Json ledger_json(const LedgerRecord& ledger) {
           {"imbalance_tokens", ledger.imbalance_tokens},
           {"tickets_granted", ledger.tickets_granted},
           {"tickets_reissued", ledger.tickets_reissued},
+          {"handed_over_rollouts", ledger.handed_over_rollouts},
+          {"handed_over_tokens", ledger.handed_over_tokens},
           {"duplicate_rollouts", ledger.duplicate_rollouts},
           {"max_lag", ledger.max_lag},
           {"tokens_beyond_bound", ledger.tokens_beyond_bound}};

@@ -7,6 +7,19 @@
 #include <utility>
 
 namespace troupe::gpu {
+namespace {
+
+/// Errors: throws gpu::Error if the parts do not agree.
+Completion begun_completion(std::uint64_t rollout, BegunCompletion begun) {
+  std::size_t stamped = 0;
+  for (const VersionRun& run : begun.versions) stamped += run.count;
+  if (begun.log_probs.size() != begun.tokens.size() || stamped != begun.tokens.size())
+    throw Error("a begun completion needs a log-prob and a version for each of its tokens");
+  return {rollout, std::move(begun.tokens), std::move(begun.log_probs), std::move(begun.versions),
+          FinishReason::length};
+}
+
+}  // namespace
 
 ContinuousBatch::ContinuousBatch(Engine& engine, SamplingParams params, std::uint64_t seed,
                                  CacheAfterSwap cache)
@@ -22,13 +35,24 @@ void ContinuousBatch::submit(GenerationRequest request) {
                 std::to_string(needed) + " tokens per slot, the engine has " +
                 std::to_string(engine_.capacity()));
   }
-  for (const std::int32_t token : request.prompt) {
+  require_known(request.prompt, "prompt");
+  require_known(request.begun.tokens, "begun");
+  Completion completion = begun_completion(request.rollout, std::move(request.begun));
+  if (!completion.tokens.empty()) {
+    if (finished(completion)) return finished_.push_back(std::move(completion));
+    request.min_version = std::max(request.min_version, completion.versions.back().version);
+  }
+  waiting_.push_back({std::move(request), std::move(completion)});
+}
+
+void ContinuousBatch::require_known(const std::vector<std::int32_t>& tokens,
+                                    const char* what) const {
+  for (const std::int32_t token : tokens) {
     if (token < 0 || token >= engine_.vocab()) {
-      throw Error("prompt token " + std::to_string(token) + " is not in the vocabulary of " +
+      throw Error(what + (" token " + std::to_string(token)) + " is not in the vocabulary of " +
                   std::to_string(engine_.vocab()));
     }
   }
-  waiting_.push_back(std::move(request));
 }
 
 void ContinuousBatch::swap(FlatWeights weights, std::uint64_t version) {
@@ -46,7 +70,7 @@ void ContinuousBatch::swap(FlatWeights weights, std::uint64_t version) {
 
 bool ContinuousBatch::can_step() const {
   if (!has_weights_) return false;
-  return !live_.empty() || (!waiting_.empty() && waiting_.front().min_version <= version_);
+  return !live_.empty() || (!waiting_.empty() && waiting_.front().request.min_version <= version_);
 }
 
 std::size_t ContinuousBatch::step() {
@@ -80,13 +104,14 @@ void ContinuousBatch::join() {
   const std::size_t company =
       std::max<std::size_t>(1, static_cast<std::size_t>(engine_.slots()) / 16);
   if (!live_.empty() && free < std::min(waiting_.size(), company)) return;
-  while (!waiting_.empty() && waiting_.front().min_version <= version_ &&
+  while (!waiting_.empty() && waiting_.front().request.min_version <= version_ &&
          live_.size() < static_cast<std::size_t>(engine_.slots())) {
     live_.emplace_back();
     Live& live = live_.back();
-    live.request = std::move(waiting_.front());
+    live.request = std::move(waiting_.front().request);
+    live.completion = std::move(waiting_.front().completion);
     waiting_.pop_front();
-    live.completion.rollout = live.request.rollout;
+    live.begun = live.completion.tokens.size();
     live.leader = leader_of_newest();
   }
 }
@@ -98,7 +123,7 @@ std::int32_t ContinuousBatch::leader_of_newest() const {
   if (own_slot == 0) return own_slot;
   const Live& newest = live_.back();
   const Live& neighbour = live_[live_.size() - 2];
-  const bool shares = neighbour.completion.tokens.empty() &&
+  const bool shares = neighbour.completion.tokens.empty() && newest.completion.tokens.empty() &&
                       neighbour.request.group == newest.request.group &&
                       neighbour.request.prompt == newest.request.prompt;
   return shares ? neighbour.leader : own_slot;
@@ -110,12 +135,11 @@ void ContinuousBatch::collect_rows() {
   for (std::size_t i = 0; i < live_.size(); ++i) {
     Live& live = live_[i];
     const auto slot = static_cast<std::int32_t>(i);
-    const std::size_t prompt_size = live.request.prompt.size();
     if (live.leader != slot) {
-      shared_tokens_ += prompt_size;
+      shared_tokens_ += live.request.prompt.size();
       continue;
     }
-    if (live.completion.tokens.empty()) prompt_tokens_ += prompt_size;
+    if (live.completion.tokens.size() == live.begun) prompt_tokens_ += live.length();
     const auto length = static_cast<std::int32_t>(live.length());
     for (std::int32_t position = live.cached; position < length; ++position) {
       rows_.push_back({slot, position, live.token(static_cast<std::size_t>(position))});
@@ -168,9 +192,7 @@ std::vector<Completion> ContinuousBatch::take_finished() {
 std::vector<Completion> ContinuousBatch::abandon() {
   std::vector<Completion> unfinished;
   for (Live& live : live_) unfinished.push_back(std::move(live.completion));
-  for (const GenerationRequest& request : waiting_) {
-    unfinished.push_back({request.rollout, {}, {}, {}, FinishReason::length});
-  }
+  for (Waiting& one : waiting_) unfinished.push_back(std::move(one.completion));
   live_.clear();
   waiting_.clear();
   return unfinished;

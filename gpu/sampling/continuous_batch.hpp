@@ -20,11 +20,19 @@ struct VersionRun {
 
 enum class FinishReason { stop, length };
 
+/// The beginning of a completion, sampled elsewhere or before: the fields are those of Completion.
+struct BegunCompletion {
+  std::vector<std::int32_t> tokens;
+  std::vector<float> log_probs;
+  std::vector<VersionRun> versions;
+};
+
 struct GenerationRequest {
   std::uint64_t rollout;             // caller's id, and the stream of its random draws
   std::uint64_t group = 0;           // neighbours in the queue with the same prompt run it once
   std::vector<std::int32_t> prompt;  // at least one token
   std::uint64_t min_version = 0;     // waits until weights of this version or newer are held
+  BegunCompletion begun = {};        // goes on from there, with its newest version or a newer one
 };
 
 struct Completion {
@@ -47,6 +55,8 @@ class ContinuousBatch {
   ContinuousBatch(Engine& engine, SamplingParams params, std::uint64_t seed,
                   CacheAfterSwap cache = CacheAfterSwap::keep);
 
+  /// What is begun is run with the prompt, in one pass, and never sampled again; a completion that
+  /// has ended already is finished at once.
   void submit(GenerationRequest request);
 
   /// Takes weights of `version` between two steps. Nothing is dropped.
@@ -60,27 +70,34 @@ class ContinuousBatch {
 
   std::vector<Completion> take_finished();
   /// Gives up everything not finished. Returns the unfinished completions (tokens so far), waiting
-  /// ones with none; their `reason` means nothing.
+  /// ones with what they were submitted with; their `reason` means nothing.
   std::vector<Completion> abandon();
 
   std::size_t live() const { return live_.size(); }
   std::size_t waiting() const { return waiting_.size(); }
   std::uint64_t sampled_tokens() const { return sampled_tokens_; }
-  std::uint64_t prompt_tokens() const { return prompt_tokens_; }  // prefilled, shared prompts once
+  /// Prefilled: shared prompts once, and what was begun.
+  std::uint64_t prompt_tokens() const { return prompt_tokens_; }
   std::uint64_t shared_prompt_tokens() const { return shared_tokens_; }  // copied instead of run
 
  private:
+  struct Waiting {
+    GenerationRequest request;
+    Completion completion;  // what is begun of it
+  };
   struct Live {
     GenerationRequest request;
     Completion completion;
     std::int32_t leader;  // slot whose prompt pass serves this one too; its own slot if it runs its
                           // own tokens
+    std::size_t begun = 0;  // completion tokens that were not sampled here
     std::size_t logits_row = 0;
     std::int32_t cached = 0;  // positions in the cache
 
     std::size_t length() const { return request.prompt.size() + completion.tokens.size(); }
     std::int32_t token(std::size_t position) const;
   };
+  void require_known(const std::vector<std::int32_t>& tokens, const char* what) const;
   void join();
   std::int32_t leader_of_newest() const;
   void collect_rows();
@@ -94,7 +111,7 @@ class ContinuousBatch {
   CacheAfterSwap cache_;
   std::uint64_t version_ = 0;
   bool has_weights_ = false;
-  std::deque<GenerationRequest> waiting_;
+  std::deque<Waiting> waiting_;
   std::vector<Live> live_;  // live_[i] occupies slot i
   std::vector<Completion> finished_;
   std::uint64_t sampled_tokens_ = 0, prompt_tokens_ = 0, shared_tokens_ = 0;

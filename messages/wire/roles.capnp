@@ -51,8 +51,8 @@ interface GeneratorPost {
   # Offers to generate. Once per join.
   report @1 (facts :SiteFacts) -> ();
   leave @2 () -> ();
-  # The process has given up what was unfinished, answers `take` with nothing once it holds nothing, and goes once this
-  # answers.
+  # The process has handed over what was unfinished, answers `take` with nothing once it holds nothing, and goes once
+  # this answers.
 }
 
 interface GeneratorSite {
@@ -70,11 +70,14 @@ interface GeneratorSite {
 }
 
 struct RolloutNotice {
+  # What became of a rollout: finished, abandoned or handed over.
   ticket @0 :UInt64;
   index @1 :UInt32;
   attempt @2 :UInt32;
   tokens @3 :UInt64;
   abandoned @4 :Bool;
+  part @5 :Messages.PartialRollout;
+  # There only if handed over, by who leaves. REQUIRES: not abandoned; part.index == index; part.tokens.size == tokens.
 }
 
 interface TicketSource {
@@ -132,6 +135,7 @@ struct GradedRollout {
 
 interface VerdictSink {
   append @0 (graded :List(GradedRollout)) -> (acknowledged :List(UInt64));
+  # Rollouts of the newest `take` from each generator. What was not lent is not acknowledged.
 }
 
 struct PeerStatus {

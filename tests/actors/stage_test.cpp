@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 #include <random>
+#include <utility>
 
 TEST_SUITE_BEGIN("actors");
 
@@ -224,6 +225,45 @@ TEST_CASE(
           8 * 4 * 4);  // every rollout of every batch, once
     check_accounts(stage);
   }
+}
+
+TEST_CASE("generators that leave at any moment lose no token and change no weight") {
+  SmallStageOptions options;
+  options.generators = 2;
+  options.updates = 8;
+  const std::vector<float> expected = plain_synchronous_loop(SmallStageParts(options));
+  std::uint64_t handed_over = 0;
+  for (std::uint64_t seed = 0; seed < 12; ++seed) {
+    CAPTURE(seed);
+    std::mt19937_64 random(seed);
+    SmallStage stage(options);
+    stage.begin();
+    std::vector<Generator> gone;
+    for (std::uint32_t leave = 1; leave < 5; ++leave) {
+      stage.run_some(static_cast<int>(20 + random() % 100));
+      const std::string name = "generator-" + std::to_string(random() % 2);
+      gone.push_back(stage.keep(stage.generators[name]));
+      const auto totals = stage.ask_later<GeneratorTotals>(gone.back(), hand_over_atom::value);
+      while (!totals->answered()) REQUIRE(stage.run_some(1));
+      stage.sampled_tokens += (*totals->answer)->sampled_tokens;
+      stage.add_generator(name, leave);
+    }
+    for (int i = 0; i < 50 && !stage.outcome; ++i) {
+      stage.settle();
+      for (const Generator& one : std::exchange(gone, {}))  // with tickets that it never began
+        caf::anon_send_exit(one, caf::exit_reason::kill);
+      stage.advance(std::chrono::seconds(2));
+    }
+    REQUIRE(stage.outcome);
+    CHECK(std::memcmp(expected.data(), stage.outcome->weights.values().get(),
+                      expected.size() * sizeof(float)) == 0);
+    const LedgerRecord record = stage.close();
+    CHECK(record.generated_tokens == stage.sampled_tokens);
+    for (const auto& [reason, tokens] : record.dropped_tokens)
+      if (reason != "zero_signal") CHECK(tokens == 0);
+    handed_over += record.handed_over_tokens;
+  }
+  CHECK(handed_over > 100);
 }
 
 TEST_CASE("a stop ends the stage after the update under way and keeps the accounts") {

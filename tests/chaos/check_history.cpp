@@ -17,6 +17,11 @@ struct Sums {
   std::set<std::pair<std::uint64_t, std::uint64_t>> places;  // ticket, index
 };
 
+/// Not the length of one that was counted before, nor tokens that a rollout was to go on from.
+bool is_rollout(const Dropped& dropped) {
+  return dropped.reason != "late" && !dropped.part;
+}
+
 Sums sums_of(const Run& run, std::int64_t stage) {
   Sums sums;
   for (const Update& update : run.updates) {
@@ -31,7 +36,7 @@ Sums sums_of(const Run& run, std::int64_t stage) {
     if (dropped.stage != stage) continue;
     sums.dropped_tokens[dropped.reason] += dropped.tokens.value_or(0);
     sums.places.emplace(dropped.ticket, dropped.index);
-    if (dropped.reason == "late") continue;  // the length of one that was counted before
+    if (!is_rollout(dropped)) continue;
     ++sums.dropped;
     ++sums.dropped_rollouts[dropped.reason];
   }
@@ -138,7 +143,7 @@ Finding check_duplicates(const Run& run) {
   }
   std::set<std::tuple<std::int64_t, std::string, std::uint64_t>> dropped;
   for (const Dropped& one : run.dropped) {
-    if (one.reason != "late" && !dropped.emplace(one.stage, one.id, one.attempt).second)
+    if (is_rollout(one) && !dropped.emplace(one.stage, one.id, one.attempt).second)
       return broken("I2", name_of_rollout(one) + " was dropped twice");
   }
   for (const Update& update : run.updates)

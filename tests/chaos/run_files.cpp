@@ -42,6 +42,7 @@ Rollout rollout_of(const Json& line) {
 Dropped dropped_of(const Json& line) {
   Dropped dropped{line.at("stage"), line.at("id"),      line.at("reason"), line.at("ticket"),
                   line.at("index"), line.at("attempt"), std::nullopt};
+  dropped.part = line.value("part", false);
   if (line.contains("tokens")) dropped.tokens = line["tokens"].get<std::uint64_t>();
   return dropped;
 }

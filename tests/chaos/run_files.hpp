@@ -37,6 +37,7 @@ struct Dropped {
   std::string id, reason;
   std::uint64_t ticket = 0, index = 0, attempt = 0;
   std::optional<std::uint64_t> tokens;
+  bool part = false;  // of a rollout that another was to go on from
 };
 
 struct Rules {

@@ -82,32 +82,43 @@ stopped() {
   balanced
 }
 
+nothing_dropped() {  # REASON...: not a rollout, not a token
+  local reason
+  for reason in "$@"; do
+    if sed -n '/"dropped_/,/}/p' runs/smoke/summary.json | grep -qF "\"$reason\""; then
+      fail "summary.json has rollouts or tokens dropped as $reason"
+    fi
+  done
+}
+
 left() {
-  start_long
+  start --set stage.rl.updates=2000 --set replay-buffer.batch=8 --set evaluation.every=0
   until_true training
   kill -TERM "$(id_of gen-0)"
   until_true grep -qF 'gen-0 has ended: exit code 0' output
+  until_true grep -qE 'gen-0 hands over [0-9]+ unfinished rollouts, [0-9]+ tokens' runs/smoke/log.jsonl
   until_true grep -qF 'gen-0 has left' runs/smoke/log.jsonl  # all it had finished is graded
-  kill -INT "$up"
-  ends_with 130
+  ends_with 0
   balanced
-  # Tickets that it had not begun are issued again; not a token is lost.
-  if sed -n '/"dropped_tokens"/,/}/p' runs/smoke/summary.json | grep generator_lost | grep -qv ': 0,\?$'; then
-    fail "who leaves loses no token"
-  fi
+  nothing_dropped abandoned generator_lost late stale  # gen-1 went on with the rest
 }
 
+threads_of() { pgrep -af -- "serve $config --role [a-z]* --name $1 .*$work" | grep -o -- '--threads [0-9]*'; }
+
 scale() {
-  start_long
+  start_long --threads 6
   until_true training
   "$troupe" scale runs/smoke --generators 3 | grep -qF 'generators: gen-0 gen-1 gen-2' || fail "not three"
   until_true joined_times gen-2 1
+  [ "$(threads_of gen-0) $(threads_of gen-2)" = '--threads 2 --threads 1' ] || fail "threads are not shared out"
   "$troupe" scale runs/smoke --generators 1 | grep -qF 'leaving: gen-1 gen-2' || fail "none leaves"
   until_true grep -qF 'gen-2 has ended: exit code 0' output
+  until_true grep -qF 'gen-2 has left' runs/smoke/log.jsonl
   "$troupe" scale runs/smoke --generators 2 | grep -qF 'gen-3' || fail "a name is used again"
   kill -INT "$up"
   ends_with 130
   balanced
+  nothing_dropped generator_lost late
 }
 
 interrupt() {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <capnp/message.h>
+#include <functional>
 #include <kj/exception.h>
 #include <limits>
 #include <random>
@@ -144,6 +145,58 @@ TEST_CASE("a ticket must name rollouts of its group in order") {
   CHECK_THROWS_AS(ticket({4}), kj::Exception);
   CHECK_THROWS_AS(ticket({2, 1}), kj::Exception);
   CHECK_THROWS_AS(ticket({1, 1}), kj::Exception);
+}
+
+TEST_CASE("a ticket carries parts of rollouts that it asks for and of no others") {
+  using Part = wire::PartialRollout::Builder;
+  const auto ticket = [](
+                          std::vector<std::uint32_t> indices, std::vector<std::uint32_t> begun,
+                          const std::function<void(Part)>& spoil = [](Part) {}) {
+    return Ticket::build([&](wire::Ticket::Builder t) {
+      t.initPromptTokens(1).set(0, 1);
+      t.setIndices(kj::arrayPtr(indices.data(), indices.size()));
+      t.setGroupSize(8);
+      auto parts = t.initParts(static_cast<unsigned>(begun.size()));
+      for (unsigned i = 0; i < parts.size(); ++i)
+        support::write_part(parts[i], begun[i], {{3, 2}, {5, 1}});
+      if (parts.size() > 0) spoil(parts[parts.size() - 1]);
+    });
+  };
+  CHECK_NOTHROW(ticket({0, 3, 4}, {}));
+  CHECK_NOTHROW(ticket({0, 3, 4}, {0, 4}));
+  CHECK_NOTHROW(ticket({0, 3, 4}, {0, 3, 4}));
+  CHECK_THROWS_AS(ticket({0, 3, 4}, {1}), kj::Exception);
+  CHECK_THROWS_AS(ticket({0, 3, 4}, {7}), kj::Exception);
+  CHECK_THROWS_AS(ticket({0, 3, 4}, {4, 0}), kj::Exception);
+  CHECK_THROWS_AS(ticket({0, 3, 4}, {3, 3}), kj::Exception);
+  const auto refused = [&](const std::function<void(Part)>& spoil) {
+    CHECK_THROWS_AS(ticket({0, 3}, {0, 3}, spoil), kj::Exception);
+  };
+  refused([](Part p) { p.getTokens().set(1, -1); });
+  refused([](Part p) { p.initTokens(2); });
+  refused([](Part p) { p.initLogProbs(4); });
+  refused([](Part p) { p.getLogProbs().set(2, std::numeric_limits<float>::quiet_NaN()); });
+  refused([](Part p) { p.getLogProbs().set(0, 0.5f); });
+  refused([](Part p) { p.getVersions()[0].setCount(3); });
+  refused([](Part p) { p.getVersions()[0].setVersion(6); });
+  refused([](Part p) { support::write_part(p, 3, {}); });
+}
+
+TEST_CASE("a part may be empty where nothing had begun") {
+  CHECK(support::part(2, {}).read().getTokens().size() == 0);
+  CHECK_THROWS_AS(support::part(2, {{4, 0}}), kj::Exception);
+}
+
+TEST_CASE("rollouts and tickets may be long") {
+  constexpr std::uint32_t kLong = 200'000;
+  const Rollout whole = rollout({.completion = std::vector<std::int32_t>(kLong, 5)});
+  CHECK(whole.read().getLogProbs().size() == kLong);
+  CHECK_NOTHROW(Ticket::build([&](wire::Ticket::Builder t) {
+    t.initPromptTokens(kLong);
+    t.initIndices(1);
+    t.setGroupSize(1);
+    support::write_part(t.initParts(1)[0], 0, {{1, kLong}});
+  }));
 }
 
 TEST_CASE("a verdict needs finite numbers and a known outcome") {

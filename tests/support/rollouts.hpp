@@ -40,6 +40,31 @@ inline Rollout rollout(const RolloutParts& parts) {
   });
 }
 
+using VersionRuns = std::vector<std::pair<std::uint64_t, std::uint32_t>>;
+
+/// The first tokens of rollout `index` of a group: as many as the versions cover.
+inline void write_part(wire::PartialRollout::Builder builder, std::uint32_t index,
+                       const VersionRuns& versions, std::int32_t token = 8) {
+  builder.setIndex(index);
+  std::uint32_t count = 0;
+  for (const auto& run : versions) count += run.second;
+  const std::vector<std::int32_t> tokens(count, token);
+  const std::vector<float> log_probs(count, -0.5f);
+  builder.setTokens(kj::arrayPtr(tokens.data(), tokens.size()));
+  builder.setLogProbs(kj::arrayPtr(log_probs.data(), log_probs.size()));
+  auto runs = builder.initVersions(static_cast<unsigned>(versions.size()));
+  for (unsigned i = 0; i < runs.size(); ++i) {
+    runs[i].setVersion(versions[i].first);
+    runs[i].setCount(versions[i].second);
+  }
+}
+
+inline PartialRollout part(std::uint32_t index, const VersionRuns& versions,
+                           std::int32_t token = 8) {
+  return PartialRollout::build(
+      [&](wire::PartialRollout::Builder builder) { write_part(builder, index, versions, token); });
+}
+
 inline Verdict verdict(const Rollout& graded, float reward,
                        wire::Verdict::Outcome outcome = wire::Verdict::Outcome::PASS) {
   return Verdict::build([&](wire::Verdict::Builder builder) {

@@ -167,7 +167,8 @@ TEST_CASE("every declared metric that a healthy run moves has moved in what is s
       "troupe_link_refused_total",
       "troupe_link_fenced_total",
       "troupe_generator_inflight",
-      "troupe_generator_partial_resumes_total",  // a matter of luck here, as is the next
+      "troupe_generator_partial_resumes_total",
+      "troupe_generator_mixed_version_rollouts_total",  // a matter of luck here, as is the next
       "troupe_generator_kv_blocks_used_ratio",
       "troupe_verifier_queue_depth",
       "troupe_verifier_oldest_pending_seconds",
@@ -175,6 +176,8 @@ TEST_CASE("every declared metric that a healthy run moves has moved in what is s
       "troupe_replay_duplicate_appends_total",
       "troupe_replay_expired_total",
       "troupe_ledger_tickets_reissued_total",
+      "troupe_ledger_handed_over_rollouts_total",
+      "troupe_ledger_handed_over_tokens_total",
       "troupe_ledger_duplicate_rollouts_total",
       "troupe_ledger_imbalance",
       "troupe_ledger_max_lag_versions",  // a matter of luck, as is the next

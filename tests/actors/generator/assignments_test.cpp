@@ -1,5 +1,7 @@
 #include "actors/generator/assignments.hpp"
 
+#include "tests/support/rollouts.hpp"
+
 #include <doctest/doctest.h>
 
 TEST_SUITE_BEGIN("actors/generator");
@@ -7,7 +9,9 @@ TEST_SUITE_BEGIN("actors/generator");
 namespace troupe {
 namespace {
 
-Ticket ticket(std::vector<std::uint32_t> indices, std::uint32_t attempt = 0) {
+/// `begun`: of which there is something already.
+Ticket ticket(std::vector<std::uint32_t> indices, std::uint32_t attempt = 0,
+              std::vector<std::uint32_t> begun = {}) {
   return Ticket::build([&](wire::Ticket::Builder t) {
     const std::vector<std::int32_t> prompt = {1, 9};
     t.setId(6);
@@ -17,6 +21,9 @@ Ticket ticket(std::vector<std::uint32_t> indices, std::uint32_t attempt = 0) {
     t.setIndices(kj::arrayPtr(indices.data(), indices.size()));
     t.setGroupSize(4);
     t.setMinVersion(3);
+    auto parts = t.initParts(static_cast<unsigned>(begun.size()));
+    for (unsigned i = 0; i < parts.size(); ++i)
+      support::write_part(parts[i], begun[i], {{3, 1}, {5, 2}}, 20 + static_cast<int>(begun[i]));
   });
 }
 
@@ -66,6 +73,45 @@ TEST_CASE("an abandoned rollout is reported with the tokens it had") {
   CHECK(notice->tokens == 3);
   CHECK(notice->index == 1);
   CHECK(notice->abandoned);
+}
+
+TEST_CASE("what is begun of a rollout is requested with it") {
+  Assignments assignments("g");
+  const auto requests = assignments.accept(ticket({0, 1, 3}, 1, {1, 3}));
+  REQUIRE(requests.size() == 3);
+  CHECK(requests[0].begun.tokens.empty());
+  CHECK(requests[1].begun.tokens == std::vector<std::int32_t>{21, 21, 21});
+  CHECK(requests[2].begun.tokens == std::vector<std::int32_t>{23, 23, 23});
+  CHECK(requests[1].begun.log_probs == std::vector<float>{-0.5f, -0.5f, -0.5f});
+  CHECK(requests[1].begun.versions == std::vector<gpu::VersionRun>{{3, 1}, {5, 2}});
+}
+
+TEST_CASE("a rollout that is handed over is reported with what there is of it") {
+  Assignments assignments("g");
+  assignments.accept(ticket({1, 2}, 4));
+  const auto notice = assignments.hand_over({rollout_id(77, 6, 1),
+                                             {5, 6, 7},
+                                             {-1.0f, -2.0f, -3.0f},
+                                             {{3, 1}, {4, 2}},
+                                             gpu::FinishReason::length});
+  REQUIRE(notice);
+  CHECK(notice->ticket == 6);
+  CHECK(notice->index == 1);
+  CHECK(notice->attempt == 4);
+  CHECK(notice->tokens == 3);
+  CHECK_FALSE(notice->abandoned);
+  REQUIRE(notice->part);
+  const auto part = notice->part.read();
+  CHECK(part.getIndex() == 1);
+  CHECK(tokens_of(part.getTokens()) == std::vector<std::int32_t>{5, 6, 7});
+  CHECK(part.getLogProbs()[2] == -3.0f);
+  CHECK(part.getVersions()[1].getCount() == 2);
+  CHECK(assignments.under_way() == 1);
+  const auto waiting =
+      assignments.hand_over({rollout_id(77, 6, 2), {}, {}, {}, gpu::FinishReason::length});
+  REQUIRE(waiting);
+  CHECK(waiting->part.read().getTokens().size() == 0);
+  CHECK_FALSE(assignments.hand_over({1, {}, {}, {}, gpu::FinishReason::length}));
 }
 
 }  // namespace troupe

@@ -26,6 +26,14 @@ std::uint32_t below(Dice& dice, std::uint32_t limit) {
   return static_cast<std::uint32_t>(dice() % limit);
 }
 
+support::VersionRuns random_versions(Dice& dice) {
+  support::VersionRuns versions;
+  std::uint64_t version = dice() >> 8;
+  for (std::uint32_t run = 1 + below(dice, 3); run > 0; --run)
+    versions.emplace_back(version++, 1 + below(dice, 30));
+  return versions;
+}
+
 Ticket random_ticket(Dice& dice) {
   return Ticket::build([&](wire::Ticket::Builder builder) {
     builder.setId(dice());
@@ -40,6 +48,9 @@ Ticket random_ticket(Dice& dice) {
     for (unsigned i = 0; i < indices.size(); ++i) indices.set(i, first + i);
     builder.setGroupSize(group);
     builder.setMinVersion(dice());
+    auto parts = builder.initParts(below(dice, indices.size() + 1));
+    for (unsigned i = 0; i < parts.size(); ++i)
+      support::write_part(parts[i], first + i, random_versions(dice));
   });
 }
 
@@ -127,6 +138,13 @@ TEST_CASE("notices and ids arrive as they were sent") {
   RolloutIds ids;
   for (int i = 0; i < 100; ++i) {
     notices.push_back({dice(), below(dice, 99), below(dice, 9), dice(), dice() % 2 == 0});
+    if (i % 3 == 0) {
+      RolloutNotice& one = notices.back();
+      one.part =
+          support::part(one.index, i % 2 == 0 ? random_versions(dice) : support::VersionRuns{});
+      one.tokens = one.part.read().getTokens().size();
+      one.abandoned = false;
+    }
     ids.push_back(dice());
   }
   CHECK(sent<std::uint64_t>(ids, read_ids) == ids);
@@ -138,6 +156,8 @@ TEST_CASE("notices and ids arrive as they were sent") {
     CHECK(came[i].attempt == notices[i].attempt);
     CHECK(came[i].tokens == notices[i].tokens);
     CHECK(came[i].abandoned == notices[i].abandoned);
+    REQUIRE(static_cast<bool>(came[i].part) == static_cast<bool>(notices[i].part));
+    if (came[i].part) CHECK(same(came[i].part, notices[i].part));
   }
 }
 
@@ -189,6 +209,27 @@ TEST_CASE("a ticket for nothing or outside of its group is refused") {
     if (kind == 2) list[0].initPromptTokens(0);
     CHECK_FALSE(problem_of([&] { read_tickets(list.asReader()); }).empty());
   }
+}
+
+TEST_CASE("a part that is not what its notice says is refused") {
+  using Builder = wire::RolloutNotice::Builder;
+  const auto problem = [](const std::function<void(Builder)>& spoil) {
+    capnp::MallocMessageBuilder message;
+    auto list = message.initRoot<capnp::AnyPointer>().initAs<capnp::List<wire::RolloutNotice>>(2);
+    const RolloutNotice good{7, 1, 0, 3, false, support::part(1, {{4, 2}, {5, 1}})};
+    write(RolloutNotices{good, good}, list);
+    spoil(list[1]);
+    return problem_of([&] { read_notices(list.asReader()); });
+  };
+  CHECK(problem([](Builder) {}).empty());
+  CHECK_FALSE(problem([](Builder n) { n.setIndex(0); }).empty());
+  CHECK_FALSE(problem([](Builder n) { n.setTokens(2); }).empty());
+  CHECK_FALSE(problem([](Builder n) { n.setAbandoned(true); }).empty());
+  CHECK_FALSE(problem([](Builder n) { n.getPart().initLogProbs(2); }).empty());
+  CHECK_FALSE(problem([](Builder n) { n.getPart().getLogProbs().set(0, 1.0f); }).empty());
+  CHECK_FALSE(problem([](Builder n) { n.getPart().getTokens().set(0, -2); }).empty());
+  CHECK_FALSE(problem([](Builder n) { n.getPart().getVersions()[1].setVersion(3); }).empty());
+  CHECK_FALSE(problem([](Builder n) { n.getPart().getVersions()[1].setCount(~0u); }).empty());
 }
 
 TEST_CASE("an error keeps its code over one link and over two") {

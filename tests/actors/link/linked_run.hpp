@@ -345,7 +345,7 @@ struct Chief {
 struct Role {
   Role(
       const Chief& chief, std::string name, std::string role, std::string address,
-      const std::function<void(SitePlan&)>& change = [](SitePlan&) {})
+      const std::function<void(SitePlan&)>& change = [](SitePlan&) {}, EngineFactory other = {})
       : parts(chief.parts.options) {
     SitePlan plan;
     plan.name = name;
@@ -363,7 +363,7 @@ struct Role {
       GeneratorPlan generating;
       generating.name = name;
       generating.prepare_thread = [] {};
-      generating.engine = [this] { return parts.engine(); };
+      generating.engine = engine;
       generating.elements = parts.elements();
       generating.sampling = parts.sampling;
       generating.seed = parts.options.seed;
@@ -379,6 +379,7 @@ struct Role {
           verifier, VerifierPlan{name, parts.rules, 8, quick(), run.telemetry.get()}, buffer);
     };
     plan.report = [] { return SiteReport{}; };
+    if (other) engine = std::move(other);
     change(plan);
     site = std::make_shared<Site>(plan);
   }
@@ -397,6 +398,7 @@ struct Role {
 
   support::TemporaryRun run;
   SmallStageParts parts;
+  EngineFactory engine = [this] { return parts.engine(); };
   std::atomic<int> casts = 0;
   caf::actor_system_config config;
   caf::actor_system system{config};
@@ -425,6 +427,8 @@ inline void check_stage(Chief& chief) {
   CHECK(record->imbalance_rollouts == 0);
   CHECK(record->imbalance_tokens == 0);
   CHECK(record->tokens_beyond_bound == 0);
+  for (const char* reason : {"not_granted", "not_lent", "notice_refused"})
+    CHECK(chief.counted("troupe_actor_dropped_messages_total", reason) == 0);
 }
 
 }  // namespace troupe::linked

@@ -1,13 +1,95 @@
 // The whole of it: a director's process and processes of roles, here in one, over real sockets.
 #include "tests/actors/link/linked_run.hpp"
+#include "tests/support/rollouts.hpp"
 
 #include <doctest/doctest.h>
+
+#include <condition_variable>
+#include <span>
 
 TEST_SUITE_BEGIN("actors/link");
 
 namespace troupe {
 
 using namespace linked;
+
+namespace {
+
+/// Where an engine stops in one of its calls until the test has what it wants.
+class Gate {
+ public:
+  void pass() {
+    std::unique_lock lock(mutex_);
+    reached_ = true;
+    changed_.notify_all();
+    changed_.wait_for(lock, kLongest, [this] { return open_; });
+  }
+  bool reached() {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, kLongest, [this] { return reached_; });
+  }
+  void open() {
+    const std::lock_guard lock(mutex_);
+    open_ = true;
+    changed_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool reached_ = false, open_ = false;
+};
+
+/// An engine with a gate in one of its calls.
+class GatedEngine final : public gpu::Engine {
+ public:
+  GatedEngine(std::unique_ptr<gpu::Engine> engine, Gate& gate, int call)
+      : engine_(std::move(engine)), gate_(gate), left_(call) {}
+  void forward(std::span<const gpu::Row> rows, std::span<const std::int32_t> wanted,
+               float* logits) override {
+    if (--left_ == 0) gate_.pass();
+    engine_->forward(rows, wanted, logits);
+  }
+  void copy_prefix(std::int32_t from, std::int32_t to, std::int32_t length) override {
+    engine_->copy_prefix(from, to, length);
+  }
+  void swap(gpu::FlatWeights weights) override { engine_->swap(std::move(weights)); }
+  std::int32_t slots() const override { return engine_->slots(); }
+  std::int32_t capacity() const override { return engine_->capacity(); }
+  std::int32_t vocab() const override { return engine_->vocab(); }
+  bool batch_invariant() const override { return engine_->batch_invariant(); }
+
+ private:
+  std::unique_ptr<gpu::Engine> engine_;
+  Gate& gate_;
+  int left_;
+};
+
+/// Stands before a generator and opens the gate once the request to hand over is in its mailbox: it is the next thing
+/// that the generator does.
+caf::behavior opener(caf::event_based_actor* self, const Generator& behind, Gate* gate) {
+  self->link_to(behind);
+  return {[=](take_atom, std::uint32_t count, const RolloutIds& acknowledged) {
+            return self->delegate(behind, take_atom::value, count, acknowledged);
+          },
+          [=](stop_atom) { return self->delegate(behind, stop_atom::value); },
+          [=](hand_over_atom) {
+            auto handing = self->delegate(behind, hand_over_atom::value);
+            gate->open();
+            return handing;
+          }};
+}
+
+/// Has a generator's process asked to leave in the middle of a pass of its engine.
+void open_at_hand_over(SitePlan& plan, Gate& gate) {
+  plan.cast_generator = [&gate, cast = plan.cast_generator, system = plan.system](
+                            const CallSheet& sheet, const ReplayBuffer& buffer,
+                            const Broadcaster& weights) {
+    return caf::actor_cast<Generator>(system->spawn(opener, cast(sheet, buffer, weights), &gate));
+  };
+}
+
+}  // namespace
 
 TEST_CASE("a stage over links ends with the weights that it has in one process") {
   const TemporaryDirectory directory;
@@ -174,6 +256,65 @@ TEST_CASE("a generator that leaves hands over what it finished and the others go
   const auto record = chief.close();
   CHECK(record->imbalance_rollouts == 0);
   CHECK(record->imbalance_tokens == 0);
+}
+
+TEST_CASE("what a leaving generator has begun another finishes and not a token is lost") {
+  for (const int call : {1, 3, 4}) {
+    CAPTURE(call);
+    Gate gate;
+    Chief chief({});
+    const auto engine = [&]() -> std::unique_ptr<gpu::Engine> {
+      return std::make_unique<GatedEngine>(chief.parts.engine(), gate, call);
+    };
+    Role leaving(
+        chief, "gen-0", "generator", chief.office->address(),
+        [&](SitePlan& plan) { open_at_hand_over(plan, gate); }, engine);
+    Role grading(chief, "ver-0", "verifier", chief.office->address());
+    chief.begin();
+    REQUIRE(gate.reached());
+    leaving.site->leave(60);
+    const auto end = leaving.end();
+    REQUIRE(end);
+    CHECK(end->kind == SiteEnd::Kind::left);
+    leaving.site.reset();
+    REQUIRE(until([&] { return chief.ended().size() == 1; }));
+    CHECK(chief.ended()[0] == "normal");
+    const auto handed = chief.ask<LedgerRecord>(chief.buffer, ledger_atom::value);
+    REQUIRE(handed);
+    CHECK(handed->handed_over_tokens >= 4);
+    CHECK(handed->in_flight_tokens + handed->buffered_tokens == handed->generated_tokens);
+    Role staying(chief, "gen-1", "generator", chief.office->address());
+    check_stage(chief);
+    const auto record = chief.ask<LedgerRecord>(chief.buffer, ledger_atom::value);
+    REQUIRE(record);
+    for (const char* reason : {"generator_lost", "abandoned", "late", "stale"})
+      CHECK(record->dropped_tokens.count(reason) == 0);
+    CHECK(record->handed_over_tokens == handed->handed_over_tokens);
+    CHECK(staying.run.telemetry->metrics()
+              .counter("troupe_generator_partial_resumes_total")
+              .Value() >= 1);
+  }
+}
+
+TEST_CASE("a verifier brings back what it was lent and nothing else") {
+  Chief chief({});
+  std::promise<ReplayBuffer> cast;
+  Role grading(chief, "ver-0", "verifier", chief.office->address(), [&](SitePlan& plan) {
+    plan.cast_verifier = [&cast, grade = plan.cast_verifier](const CallSheet& sheet,
+                                                             const ReplayBuffer& buffer) {
+      cast.set_value(buffer);
+      return grade(sheet, buffer);
+    };
+  });
+  const ReplayBuffer buffer = cast.get_future().get();
+  REQUIRE(
+      chief.ask<Tickets>(chief.buffer, grant_atom::value, std::string("near"), std::uint32_t{1}));
+  const GradedRollouts forged{support::graded({.ticket = 0}, 1.0f)};
+  const auto acknowledged = chief.ask<RolloutIds>(buffer, append_atom::value, forged);
+  REQUIRE(acknowledged);
+  CHECK(acknowledged->empty());
+  CHECK(chief.counted("troupe_actor_dropped_messages_total", "not_lent") == 1);
+  CHECK(chief.ask<LedgerRecord>(chief.buffer, ledger_atom::value)->buffered_rollouts == 0);
 }
 
 TEST_CASE("a peer that does not answer holds up neither the end of the run nor a leave") {

@@ -8,6 +8,7 @@
 
 #include <deque>
 #include <memory>
+#include <prometheus/counter.h>
 #include <string>
 #include <vector>
 
@@ -78,7 +79,7 @@ Weights weights(std::uint64_t version) {
 
 struct BufferProxyFixture : ActorFixture {
   BufferProxyFixture() {
-    proxy = keep(system.spawn(buffer_proxy, way, Deadlines{}));
+    proxy = keep(system.spawn(buffer_proxy, BufferProxyPlan{way, {}, telemetry(), 1000}));
     settle();
   }
   auto grant(std::uint32_t count = 4) {
@@ -234,6 +235,25 @@ TEST_CASE_FIXTURE(BufferProxyFixture, "many notices go in messages of bounded si
   CHECK(way->notices.empty());
 }
 
+TEST_CASE_FIXTURE(BufferProxyFixture, "what is handed over goes in messages that fit") {
+  RolloutNotices list;
+  for (const std::uint32_t tokens : {10, 10, 200, 10, 10, 200})  // about 150 bytes and 1650
+    list.push_back({list.size(), 0, 0, tokens, false, support::part(0, {{0, tokens}})});
+  caf::anon_send(caf::actor_cast<ReplayBuffer>(proxy), notice_atom::value, list);
+  settle();
+  std::vector<std::size_t> sizes;
+  std::uint64_t next = 0;
+  while (!way->notices.empty()) {
+    const RolloutNotices message = answer_notices(caf::unit_t{});
+    sizes.push_back(message.size());
+    for (const RolloutNotice& one : message) {
+      CHECK(one.ticket == next++);
+      CHECK(one.part.read().getTokens().size() == one.tokens);
+    }
+  }
+  CHECK(sizes == std::vector<std::size_t>{2, 1, 2, 1});
+}
+
 TEST_CASE_FIXTURE(BufferProxyFixture, "a flush is answered once every notice has arrived") {
   const auto at_once = ask_later<bool>(proxy, flush_atom::value);
   settle();
@@ -250,11 +270,19 @@ TEST_CASE_FIXTURE(BufferProxyFixture, "a flush is answered once every notice has
   CHECK(flushed->answered());
 }
 
-TEST_CASE_FIXTURE(BufferProxyFixture, "notices that are refused do not hold up the others") {
+TEST_CASE_FIXTURE(BufferProxyFixture,
+                  "notices that are refused are counted and do not hold up the others") {
   tell(0, 1);
-  tell(1, 1);
+  tell(1, 2);
+  const auto& refused =
+      telemetry()->metrics().counter("troupe_actor_dropped_messages_total", "notice_refused");
   answer_notices(make_error(Errc::link_failed));
+  CHECK(refused.Value() == 1);
+  answer_notices(make_error(Errc::link_lost));
+  CHECK(refused.Value() == 1);
+  attach();
   CHECK(answer_notices(caf::unit_t{})[0].ticket == 1);
+  CHECK(refused.Value() == 1);
 }
 
 TEST_CASE_FIXTURE(BroadcasterProxyFixture, "weights are asked for again after whatever may pass") {

@@ -1,6 +1,8 @@
 #include "actors/link/roster.hpp"
 
 #include "actors/link/granted.hpp"
+#include "actors/link/lent.hpp"
+#include "tests/support/rollouts.hpp"
 
 #include <doctest/doctest.h>
 
@@ -151,6 +153,28 @@ TEST_CASE("what a generator was granted is remembered within bounds and oldest f
   CHECK_FALSE(granted.has(0, 0));
   CHECK(granted.has(kMany - 1, 0));
   CHECK(granted.has(kMany - 10000, 0));
+}
+
+TEST_CASE("a verdict counts on a rollout as it was lent and on no other") {
+  const auto one = [](std::uint32_t index, std::int32_t token = 8) {
+    return support::graded({.ticket = 3, .index = index, .completion = {token, 2}}, 1.0f);
+  };
+  Lent lent;
+  CHECK_FALSE(lent.settle(one(0)));
+  lent.lend(0, {one(0).rollout, one(1).rollout});
+  lent.lend(1, {one(2).rollout});
+  for (const std::uint32_t index : {0, 1, 2}) {
+    const auto settled = lent.settle(one(index, 9));  // with another token than it was lent with
+    REQUIRE(settled);
+    CHECK(settled->rollout.read().getTokens()[2] == 8);
+    CHECK(settled->verdict.read().getReward() == 1.0f);
+  }
+  CHECK_FALSE(lent.settle(one(3)));
+  CHECK_FALSE(lent.settle(support::graded({.ticket = 3, .index = 0, .attempt = 1}, 1.0f)));
+  lent.lend(0, {one(3).rollout});  // who takes again has given back
+  CHECK(lent.settle(one(3)));
+  CHECK_FALSE(lent.settle(one(0)));
+  CHECK(lent.settle(one(2)));
 }
 
 }  // namespace troupe

@@ -387,6 +387,37 @@ TEST_CASE_FIXTURE(StandInFixture, "who leaves is done once all is taken and grad
   CHECK(**end == caf::exit_reason::normal);
 }
 
+TEST_CASE_FIXTURE(StandInFixture, "what who leaves has begun goes to others and nothing is lost") {
+  begin();
+  REQUIRE(grant(1, 3)->size() == 3);
+  const auto heir =
+      ask_later<Tickets>(buffer, grant_atom::value, std::string("near"), std::uint32_t{8});
+  settle();
+  REQUIRE(heir->answered());
+  CHECK((*heir->answer)->size() == 1);
+  CHECK(*ask<bool>(stand_in, notice_atom::value,
+                   RolloutNotices{{0, 0, 0, 2, false, support::part(0, {{0, 2}})},
+                                  {0, 1, 0, 0, false, support::part(1, {})},
+                                  {1, 0, 0, 3, false, support::part(0, {{0, 3}})},
+                                  {3, 0, 0, 1, false, support::part(0, {{0, 1}})}}));
+  CHECK(dropped() == 1);  // that of another's ticket
+  CHECK(ledger().handed_over_tokens == 5);
+  const auto leaving = ask_later<bool>(stand_in, leave_atom::value);
+  settle();
+  hand_over(Rollouts{});
+  CHECK(leaving->answered());
+  caf::anon_send(stand_in, lost_atom::value, std::string("gone"));
+  settle();
+  REQUIRE(end->has_value());
+  CHECK(**end == caf::exit_reason::normal);
+  CHECK(ledger().dropped_rollouts.empty());
+  const auto again = ask<Tickets>(buffer, grant_atom::value, std::string("near"), std::uint32_t{8});
+  REQUIRE(again->size() == 3);  // the third it had never spoken of
+  CHECK((*again)[0].read().getParts().size() == 1);
+  CHECK((*again)[1].read().getParts()[0].getTokens().size() == 3);
+  CHECK((*again)[2].read().getParts().size() == 0);
+}
+
 TEST_CASE_FIXTURE(StandInFixture, "who is lost before all was taken has not left") {
   begin();
   const Tickets tickets = *grant(1);

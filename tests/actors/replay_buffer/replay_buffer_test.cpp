@@ -121,6 +121,22 @@ TEST_CASE_FIXTURE(BufferFixture, "the death of a generator issues its tickets ag
   CHECK(ask<LedgerRecord>(buffer, ledger_atom::value)->dropped_rollouts.at("generator_lost") == 4);
 }
 
+TEST_CASE_FIXTURE(BufferFixture,
+                  "what a leaving generator hands over goes to who waits behind it") {
+  const auto buffer = spawn_buffer();
+  REQUIRE(ask<Tickets>(buffer, grant_atom::value, std::string("a"), 2u)->size() == 2);
+  const auto leaver = ask_later<Tickets>(buffer, grant_atom::value, std::string("a"), 1u);
+  const auto heir = ask_later<Tickets>(buffer, grant_atom::value, std::string("b"), 2u);
+  settle();
+  caf::anon_send(buffer, notice_atom::value,
+                 RolloutNotices{{1, 0, 0, 2, false, support::part(0, {{0, 2}})}});
+  settle();
+  CHECK_FALSE(leaver->answered());
+  REQUIRE(heir->answered());
+  REQUIRE((*heir->answer)->size() == 1);
+  CHECK((**heir->answer)[0].read().getParts()[0].getTokens().size() == 2);
+}
+
 TEST_CASE_FIXTURE(BufferFixture, "a group past its deadline no longer holds up the batch") {
   const auto buffer = spawn_buffer();
   ask<Tickets>(buffer, grant_atom::value, std::string("a"), 2u);

@@ -145,4 +145,22 @@ TEST_CASE("an evaluation is exported by mode") {
   CHECK(metrics.gauge("troupe_evaluation_response_length_tokens").Value() == 29.5);
 }
 
+TEST_CASE("what was handed over is counted as it grows and anew with a new ledger") {
+  Metrics metrics;
+  LedgerRecord first, second;
+  first.tickets_granted = second.tickets_granted = 9;
+  first.handed_over_rollouts = 2;
+  first.handed_over_tokens = 30;
+  second.handed_over_rollouts = 3;
+  second.handed_over_tokens = 35;
+  export_record(metrics, first, {});
+  export_record(metrics, second, first);
+  CHECK(metrics.counter("troupe_ledger_handed_over_rollouts_total").Value() == 3);
+  CHECK(metrics.counter("troupe_ledger_handed_over_tokens_total").Value() == 35);
+  LedgerRecord other;
+  other.handed_over_tokens = 4;
+  export_record(metrics, other, second);
+  CHECK(metrics.counter("troupe_ledger_handed_over_tokens_total").Value() == 39);
+}
+
 }  // namespace troupe
