@@ -92,6 +92,12 @@ struct MetricsConfig {    // [metrics]
   std::string address = "127.0.0.1";
 };
 
+/// How versions of the weights reach generators of other processes.
+struct BroadcasterConfig {       // [broadcaster]
+  std::string carrier = "auto";  // auto | stream | memfd
+  std::string delta = "auto";    // auto | always | never
+};
+
 /// Where the roles of other processes meet, and what a link may cost. The same in every process of a run.
 struct NetworkConfig {                      // [network]
   std::string director = "127.0.0.1:7420";  // host:port that the others dial
@@ -137,6 +143,7 @@ struct Config {
   DirectorConfig director;
   EvaluationConfig evaluation;
   MetricsConfig metrics;
+  BroadcasterConfig broadcaster;
   NetworkConfig network;
   std::vector<StageConfig> stages;
 };
