@@ -20,7 +20,7 @@ void BroadcasterState::serve() {
     answered[i] = true;
     generators[i].promise.deliver(newest);
     plan.telemetry->metrics()
-        .counter("troupe_broadcaster_bytes_total")
+        .counter("troupe_broadcaster_bytes_total", "pointer")
         .Increment(static_cast<double>(newest.elements() * sizeof(float)));
   }
   generators.erase_answered(answered);

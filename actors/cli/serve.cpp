@@ -6,7 +6,6 @@
 #include "actors/director/role_plans.hpp"
 #include "actors/link/site.hpp"
 #include "gpu/device.hpp"
-#include "gpu/model/manifest.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -119,7 +118,7 @@ SitePlan site_plan(const Config& config, const Materials& materials, const Backe
   plan.config_digest = shared_digest(config);
   plan.away_deadline_seconds = config.network.away_deadline_seconds;
   plan.rollouts_at_once = rollouts_per_message(config, materials);
-  plan.elements = gpu::manifest_of(materials.decoder).elements;
+  plan.weights = weight_terms(config, materials.decoder);
   plan.deadlines = deadlines_of(config);
   plan.telemetry = &telemetry;
   plan.system = &system;

@@ -52,6 +52,7 @@ OfficePlan office_plan(const Config& config, const Materials& materials, const s
   plan.terms = {new_run_id(), shared_digest(config), 1};
   plan.lease_seconds = config.network.lease_seconds;
   plan.rollouts_at_once = rollouts_per_message(config, materials);
+  plan.weights = weight_terms(config, materials.decoder);
   plan.deadlines = deadlines_of(config);
   plan.telemetry = &telemetry;
   return plan;

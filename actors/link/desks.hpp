@@ -1,5 +1,6 @@
 #pragma once
 // Capabilities that forward into actors: what peers may call. They live on the loop.
+// Those for weights are in weight_dispatch.hpp.
 #include "actors/interfaces.hpp"
 #include "actors/link/bridge.hpp"
 #include "messages/wire/roles.capnp.h"
@@ -26,19 +27,6 @@ class TicketDesk final : public wire::TicketSource::Server {
   DeskTerms terms_;
 };
 
-/// Published weights, in buckets of 1 MiB that are sent from where they lie.
-class WeightDesk final : public wire::WeightSource::Server {
- public:
-  WeightDesk(DeskTerms terms, Broadcaster broadcaster, std::string who)
-      : terms_(std::move(terms)), broadcaster_(std::move(broadcaster)), who_(std::move(who)) {}
-  kj::Promise<void> next(NextContext context) override;
-
- private:
-  DeskTerms terms_;
-  Broadcaster broadcaster_;
-  std::string who_;
-};
-
 /// Rollouts of one generator, for one verifier.
 class RolloutDesk final : public wire::RolloutSource::Server {
  public:
@@ -62,8 +50,5 @@ class VerdictDesk final : public wire::VerdictSink::Server {
   DeskTerms terms_;
   ReplayBuffer buffer_;
 };
-
-/// Writes all of `weights` into `sink`: begin, buckets, commit. Keeps the values alive until the sink has answered.
-kj::Promise<void> send_weights(const Weights& weights, wire::WeightSink::Client sink);
 
 }  // namespace troupe

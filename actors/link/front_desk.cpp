@@ -28,7 +28,11 @@ kj::Promise<Rollouts> rollouts_of(
 }  // namespace
 
 FrontDesk::FrontDesk(wire::Loop& loop, const OfficePlan& plan, Announce announce)
-    : plan_(plan), timer_(loop.timer), announce_(std::move(announce)), roster_(random_lease()) {
+    : plan_(plan),
+      timer_(loop.timer),
+      announce_(std::move(announce)),
+      dispatch_(loop, plan_.weights, *plan_.telemetry),
+      roster_(random_lease()) {
   auto port = wire::listen(loop.io.getNetwork(), plan_.listen);
   port_number_ = port->getPort();
   wire::Gatekeeper::Events events{
@@ -222,8 +226,7 @@ kj::Promise<void> FrontDesk::send_casting(Seat& seat) {
     auto request = site->beginRequest();
     write_sheet(request.initSheet());
     request.setTickets(kj::heap<TicketDesk>(terms(casting.stand_in)));
-    request.setWeights(
-        kj::heap<WeightDesk>(terms(casting.stand_in), casting.broadcaster, seat.name));
+    request.setWeights(dispatch_.source(terms(casting.stand_in), casting.broadcaster, seat.name));
     return in_time(request.send().ignoreResult());
   }
   KJ_IF_MAYBE (site, seat.verifier) {

@@ -4,6 +4,7 @@
 #include "actors/link/office.hpp"
 #include "actors/link/roster.hpp"
 #include "actors/link/site_report.hpp"
+#include "actors/link/weight_dispatch.hpp"
 #include "messages/wire/gatekeeper.hpp"
 #include "messages/wire/kj_thread.hpp"
 
@@ -86,6 +87,7 @@ class FrontDesk final : private kj::TaskSet::ErrorHandler {
   const OfficePlan plan_;
   kj::Timer& timer_;
   Announce announce_;
+  WeightDispatch dispatch_;
   Roster roster_;
   std::map<std::string, std::unique_ptr<Seat>> seats_;  // by name
   std::map<std::uint64_t, std::string> names_;          // of joined peers, by session

@@ -2,6 +2,7 @@
 // The door of the director's process: generators and verifiers of other processes join here, observers look in.
 #include "actors/link/roster.hpp"
 #include "actors/link/seats.hpp"
+#include "actors/link/weight_terms.hpp"
 #include "actors/telemetry/telemetry.hpp"
 #include "actors/waiting_line.hpp"
 #include "messages/wire/gate.hpp"
@@ -33,6 +34,7 @@ struct OfficePlan {
   wire::GateTerms terms;
   double lease_seconds = 1;  // a generator's link may be away that long before its seat is given up
   std::uint32_t rollouts_at_once = 64;  // per message
+  WeightTerms weights;
   Deadlines deadlines;
   Telemetry* telemetry = nullptr;
 };

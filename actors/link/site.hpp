@@ -3,6 +3,7 @@
 #include "actors/interfaces.hpp"
 #include "actors/link/seats.hpp"
 #include "actors/link/site_report.hpp"
+#include "actors/link/weight_terms.hpp"
 #include "actors/telemetry/telemetry.hpp"
 #include "actors/waiting_line.hpp"
 #include "messages/wire/limits.hpp"
@@ -26,7 +27,7 @@ struct SitePlan {
   std::string config_digest;
   double away_deadline_seconds = 600;  // without the director; then the process ends
   std::uint32_t rollouts_at_once = 64;
-  std::uint64_t elements = 0;  // of the model's weights
+  WeightTerms weights;  // of a generator
   Deadlines deadlines;
   Telemetry* telemetry = nullptr;
   caf::actor_system* system = nullptr;

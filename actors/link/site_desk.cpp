@@ -5,7 +5,6 @@
 #include "actors/link/generator_proxies.hpp"
 #include "actors/link/site_servers.hpp"
 #include "actors/link/verifier_proxies.hpp"
-#include "actors/link/weight_inbox.hpp"
 #include "messages/wire/network.hpp"
 
 #include <algorithm>
@@ -116,6 +115,9 @@ SiteDesk::SiteDesk(wire::Loop& loop, const SitePlan& plan, Post post, Finish fin
     });
     return {errand_handler(self)};
   });
+  if (plan_.role == "generator")
+    intake_.emplace(loop, plan_.weights, plan_.limits.call_seconds, plan_.deadlines, *plan_.system,
+                    *plan_.telemetry);
   if (plan_.tls) tls_ = kj::heap<wire::TlsContext>(*plan_.tls, timer_);
   wire::Dial dial =
       plan_.tls
@@ -240,6 +242,7 @@ void SiteDesk::stop_casting(const char* why) {
     caf::anon_send_exit(actor, caf::exit_reason::user_shutdown);
   source_actors_.clear();
   sources_.clear();
+  if (intake_) intake_->forget();
 }
 
 kj::Promise<Rollouts> SiteDesk::take(std::uint32_t count, const RolloutIds& acknowledged) {
@@ -351,15 +354,7 @@ kj::Promise<void> SiteDesk::notice(const RolloutNotices& notices) {
 
 kj::Promise<Weights> SiteDesk::next_weights(std::uint64_t at_least) {
   KJ_IF_MAYBE (weights, weights_) {
-    auto inbox = std::make_shared<WeightInbox>(plan_.elements);
-    auto request = weights->nextRequest();
-    request.setAtLeast(at_least);
-    request.setSink(kj::heap<WeightSinkServer>(inbox, *plan_.telemetry));
-    auto moving = std::make_shared<Movement>(timer_, plan_.limits.call_seconds, inbox);
-    return request.send()
-        .then([inbox](auto&&) { return inbox->weights(); })  // empty: none yet
-        .exclusiveJoin(moving->stopped())
-        .attach(kj::mv(moving));
+    return intake_->fetch(*weights, at_least);
   }
   return KJ_EXCEPTION(DISCONNECTED, "the link is away");
 }

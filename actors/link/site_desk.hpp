@@ -3,12 +3,14 @@
 #include "actors/link/desks.hpp"
 #include "actors/link/site.hpp"
 #include "actors/link/ways.hpp"
+#include "actors/link/weight_intake.hpp"
 #include "messages/wire/kj_thread.hpp"
 #include "messages/wire/remote.hpp"
 
 #include <kj/async.h>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace troupe {
@@ -71,6 +73,7 @@ class SiteDesk final : private kj::TaskSet::ErrorHandler {
   caf::actor generator_, verifier_, buffer_, broadcaster_;
   kj::Maybe<wire::TicketSource::Client> tickets_;
   kj::Maybe<wire::WeightSource::Client> weights_;
+  std::optional<WeightIntake> intake_;  // of a generator
   kj::Maybe<wire::VerdictSink::Client> verdicts_;
   std::map<std::uint64_t, wire::RolloutSource::Client> sources_;
   std::map<std::uint64_t, caf::actor> source_actors_;

@@ -2,10 +2,6 @@
 // The capabilities that a site offers. They live on the loop, at most as long as the desk's session.
 #include "actors/link/codec.hpp"
 #include "actors/link/site_desk.hpp"
-#include "actors/link/weight_inbox.hpp"
-
-#include <kj/timer.h>
-#include <prometheus/counter.h>
 
 namespace troupe {
 
@@ -68,54 +64,6 @@ class VerifierSiteServer final : public wire::VerifierSite::Server {
 
  private:
   SiteDesk& desk_;
-};
-
-/// Takes one version.
-class WeightSinkServer final : public wire::WeightSink::Server {
- public:
-  WeightSinkServer(std::shared_ptr<WeightInbox> inbox, Telemetry& telemetry)
-      : inbox_(std::move(inbox)), telemetry_(telemetry) {}
-  kj::Promise<void> begin(BeginContext context) override {
-    const auto header = context.getParams().getHeader();
-    wire::validate(header);
-    inbox_->begin(header.getVersion(), header.getElements(), header.getDigest());
-    return kj::READY_NOW;
-  }
-  kj::Promise<void> bucket(BucketContext context) override {
-    const auto params = context.getParams();
-    KJ_ON_SCOPE_FAILURE(
-        telemetry_.metrics().counter("troupe_broadcaster_checksum_mismatch_total").Increment());
-    inbox_->bucket(params.getOffset(), params.getBytes(), params.getDigest());
-    return kj::READY_NOW;
-  }
-  kj::Promise<void> commit(CommitContext) override {
-    inbox_->commit();
-    return kj::READY_NOW;
-  }
-
- private:
-  std::shared_ptr<WeightInbox> inbox_;
-  Telemetry& telemetry_;
-};
-
-/// Fails once a transfer has not moved for `seconds`: a deadline that a large model does not outgrow.
-class Movement {
- public:
-  Movement(kj::Timer& timer, double seconds, std::shared_ptr<WeightInbox> inbox)
-      : timer_(timer), seconds_(seconds), inbox_(std::move(inbox)) {}
-  kj::Promise<Weights> stopped() {
-    return timer_.afterDelay(wire::duration(seconds_)).then([this]() -> kj::Promise<Weights> {
-      if (seen_ == inbox_->received_bytes()) return KJ_EXCEPTION(OVERLOADED, "weights do not move");
-      seen_ = inbox_->received_bytes();
-      return stopped();
-    });
-  }
-
- private:
-  kj::Timer& timer_;
-  double seconds_;
-  std::shared_ptr<WeightInbox> inbox_;
-  std::uint64_t seen_ = 0;
 };
 
 }  // namespace troupe

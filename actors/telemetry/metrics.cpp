@@ -137,7 +137,12 @@ std::vector<MetricDefinition> make_list() {
        "Time until every generator holds a version.", "", kMilliToMinutes},
       {"troupe_broadcaster_subscriber_lag_versions", gauge, "Versions a generator is behind.",
        "actor"},
-      {"troupe_broadcaster_bytes_total", counter, "Bytes of weights handed out."},
+      {"troupe_broadcaster_bytes_total",
+       counter,
+       "Bytes of weights handed out; pointer: within the process.",
+       "carrier",
+       {},
+       {"pointer", "memfd", "delta", "stream"}},
       {"troupe_broadcaster_checksum_mismatch_total", counter,
        "Versions whose digest did not match."},
       // every actor

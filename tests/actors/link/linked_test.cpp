@@ -161,6 +161,10 @@ wire::TlsFiles files(const pki::LeafFiles& leaf) {
   return {leaf.authority, leaf.certificate, leaf.key, leaf.revoked};
 }
 
+WeightManifest manifest_of(const SmallStageParts& parts) {
+  return {{"table", "float32", {parts.elements()}, 0}};
+}
+
 /// The director's process: casts whoever enlists, and trains.
 struct Chief {
   explicit Chief(SmallStageOptions options, std::optional<wire::TlsFiles> tls = {},
@@ -185,6 +189,7 @@ struct Chief {
     plan.limits = patient_limits();
     plan.terms = {"run", "digest", 0};
     plan.lease_seconds = lease_seconds;
+    plan.weights.manifest = manifest_of(parts);
     plan.deadlines = quick();
     plan.telemetry = run.telemetry.get();
     office = std::make_unique<Office>(plan);
@@ -308,7 +313,7 @@ struct Role {
     plan.addresses = {std::move(address)};
     plan.limits = patient_limits();
     plan.config_digest = "digest";
-    plan.elements = parts.elements();
+    plan.weights.manifest = manifest_of(parts);
     plan.deadlines = quick();
     plan.telemetry = run.telemetry.get();
     plan.system = &system;
