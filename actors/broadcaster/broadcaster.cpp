@@ -21,7 +21,7 @@ void BroadcasterState::serve() {
     answered[i] = true;
     generators[i].promise.deliver(newest);
     plan.telemetry->metrics()
-        .counter("troupe_broadcaster_bytes_total")
+        .counter("troupe_broadcaster_bytes_total", "pointer")
         .Increment(static_cast<double>(newest.elements() * sizeof(float)));
     plan.telemetry->metrics().counter("troupe_broadcaster_handed_total").Increment();
   }
@@ -35,6 +35,11 @@ Broadcaster::behavior_type broadcaster(Broadcaster::stateful_pointer<Broadcaster
   state.plan = plan;
   state.activity = &plan.telemetry->activity(state.name);
   self->delayed_send(self, plan.deadlines.check_interval(), check_atom::value);
+  // Who waits would hear nothing of the end: CAF 0.17 leaves what is not answered to its deadline.
+  self->set_exit_handler([self, &state](const caf::exit_msg& exit) {
+    state.generators.refuse_all(make_error(Errc::link_lost, "the broadcaster has ended"));
+    self->quit(exit.reason);
+  });
   const Timed timed(*plan.telemetry, state.name);
   return {
       timed([&state](publish_atom, const Weights& weights) -> caf::result<void> {

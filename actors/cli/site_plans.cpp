@@ -4,7 +4,6 @@
 #include "actors/cli/process.hpp"
 #include "actors/director/learner_plans.hpp"
 #include "actors/director/role_plans.hpp"
-#include "gpu/model/manifest.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -84,7 +83,7 @@ MemberPlan member_plan(const Surroundings& around, const std::string& role,
 SitePlan site_plan(const Surroundings& around, const std::string& role, const std::string& name) {
   SitePlan plan{member_plan(around, role, name)};
   plan.rollouts_at_once = rollouts_per_message(around.config, around.materials);
-  plan.elements = gpu::manifest_of(around.materials.decoder).elements;
+  plan.weights = weight_terms(around.config, around.materials.decoder);
   plan.deadlines = deadlines_of(around.config);
   plan.system = &around.system;
   auto casts = std::make_shared<std::atomic<std::uint32_t>>(0);
@@ -113,7 +112,7 @@ RelayPlan relay_plan(const Surroundings& around, const std::string& name) {
   RelayPlan plan{member_plan(around, "broadcaster", name)};
   plan.address = network.broadcaster;
   plan.listen = network.listen == NetworkConfig::kOwnAddress ? network.broadcaster : network.listen;
-  plan.elements = gpu::manifest_of(around.materials.decoder).elements;
+  plan.weights = weight_terms(around.config, around.materials.decoder);
   plan.deadlines = deadlines_of(around.config);
   plan.system = &around.system;
   plan.cast_broadcaster = [around, deadlines = plan.deadlines] {
@@ -126,6 +125,7 @@ RelayPlan relay_plan(const Surroundings& around, const std::string& name) {
 
 StudyPlan study_plan(const Surroundings& around, const std::string& name) {
   StudyPlan plan{member_plan(around, "learner", name)};
+  plan.weights = weight_terms(around.config, around.materials.decoder);
   plan.deadlines = deadlines_of(around.config);
   plan.system = &around.system;
   plan.cast_learner = [around](const Director& reporter) {

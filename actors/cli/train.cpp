@@ -6,7 +6,6 @@
 #include "actors/director/role_plans.hpp"
 #include "actors/link/office.hpp"
 #include "gpu/device.hpp"
-#include "gpu/model/manifest.hpp"
 
 #include <caf/actor_system.hpp>
 #include <caf/blocking_actor.hpp>
@@ -56,7 +55,7 @@ OfficePlan office_plan(const Config& config, const Materials& materials, const s
   plan.broadcaster_apart = config.network.broadcaster_apart();
   plan.learner_apart = config.network.learner_apart();
   plan.learner_lease_seconds = config.network.learner_lease_seconds;
-  plan.elements = gpu::manifest_of(materials.decoder).elements;
+  plan.weights = weight_terms(config, materials.decoder);
   plan.deadlines = deadlines_of(config);
   plan.telemetry = &telemetry;
   return plan;

@@ -93,6 +93,12 @@ struct MetricsConfig {    // [metrics]
   bool lineage = false;
 };
 
+/// How versions of the weights reach generators of other processes.
+struct BroadcasterConfig {       // [broadcaster]
+  std::string carrier = "auto";  // auto | stream | memfd
+  std::string delta = "auto";    // auto | always | never
+};
+
 /// Where the roles of other processes meet, and what a link may cost. The same in every process of a run.
 struct NetworkConfig {  // [network]
   static constexpr const char* kWithDirector = "director";
@@ -145,6 +151,7 @@ struct Config {
   DirectorConfig director;
   EvaluationConfig evaluation;
   MetricsConfig metrics;
+  BroadcasterConfig broadcaster;
   NetworkConfig network;
   std::vector<StageConfig> stages;
 };

@@ -158,7 +158,8 @@ std::string config_digest(const Config& config) {
 
 std::string shared_digest(const Config& config) {
   return digest_of(config, [](const std::string& section, const std::string& key) {
-    if (section == "network" || section == "metrics" || section == "director") return false;
+    for (const char* local : {"network", "metrics", "director", "broadcaster"})
+      if (section == local) return false;
     if (section == "run") return key == "seed";
     if (section == "generator" || section == "learner" || section == "verifier")
       return key != "count" && key != "slots" && key != "threads" && key != "engine";

@@ -393,6 +393,22 @@ auto link_limit() {
   return inside<&NetworkConfig::limits, Member>();
 }
 
+Section broadcaster_section() {
+  using C = BroadcasterConfig;
+  return section<C>(
+      "broadcaster", "Hands each version of the weights to generators in other processes.",
+      &Config::broadcaster,
+      {
+          {"carrier", &C::carrier, one_of({"auto", "stream", "memfd"}), "",
+           "auto: processes of one machine and user share memory, others get a stream over their "
+           "link; stream: all do; memfd: memory is offered to all, as containers may not know that "
+           "they share a machine."},
+          {"delta", &C::delta, one_of({"auto", "always", "never"}), "",
+           "What goes by stream is only what changed since the version before: auto where that is "
+           "at most half of the bytes, always, or never."},
+      });
+}
+
 Section network_section() {
   using C = NetworkConfig;
   using L = wire::LinkLimits;
@@ -544,7 +560,8 @@ const std::vector<Section>& sections() {
   static const std::vector<Section> all = {
       run_section(),        model_section(),    task_section(),          director_section(),
       generator_section(),  verifier_section(), replay_buffer_section(), learner_section(),
-      evaluation_section(), metrics_section(),  network_section(),       stages_section()};
+      evaluation_section(), metrics_section(),  broadcaster_section(),   network_section(),
+      stages_section()};
   return all;
 }
 

@@ -75,6 +75,21 @@ std::uint64_t ticket_bytes(const Config& config, const Materials& materials) {
 
 }  // namespace
 
+WeightTerms weight_terms(const Config& config, const gpu::DecoderConfig& decoder) {
+  const auto& [carrier, delta] = config.broadcaster;
+  WeightTerms terms;
+  for (const gpu::TensorEntry& entry : gpu::manifest_of(decoder).tensors)
+    terms.manifest.push_back({entry.name,
+                              "float32",
+                              {entry.shape.begin(), entry.shape.end()},
+                              entry.offset * sizeof(float)});
+  if (carrier == "stream") terms.carrier = CarrierUse::stream;
+  if (carrier == "memfd") terms.carrier = CarrierUse::memfd;
+  if (delta == "always") terms.delta = DeltaUse::always;
+  if (delta == "never") terms.delta = DeltaUse::never;
+  return terms;
+}
+
 std::uint64_t largest_rollout_bytes(const Config& config, const Materials& materials) {
   constexpr std::uint64_t kFieldsAndTexts = 4096;
   const auto completion = static_cast<std::uint64_t>(config.generator.max_new_tokens);

@@ -4,6 +4,7 @@
 #include "actors/director/backends.hpp"
 #include "actors/director/materials.hpp"
 #include "actors/generator/generator.hpp"
+#include "actors/link/weight_terms.hpp"
 #include "actors/verifier/verifier.hpp"
 
 #include <cstdint>
@@ -19,6 +20,9 @@ GeneratorPlan generator_plan(const Config& config, const Materials& materials,
                              const std::string& name, std::uint32_t incarnation);
 VerifierPlan verifier_plan(const Config& config, const Materials& materials, Telemetry& telemetry,
                            const std::string& name);
+
+/// How weights travel, and their layout.
+WeightTerms weight_terms(const Config& config, const gpu::DecoderConfig& decoder);
 
 /// Bytes of the largest rollout on its way, with its verdict.
 std::uint64_t largest_rollout_bytes(const Config& config, const Materials& materials);

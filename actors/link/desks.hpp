@@ -1,5 +1,6 @@
 #pragma once
 // Capabilities that forward into actors: what peers may call. They live on the loop.
+// Those for weights are in weight_dispatch.hpp.
 #include "actors/interfaces.hpp"
 #include "actors/link/bridge.hpp"
 #include "actors/link/lent.hpp"
@@ -30,21 +31,6 @@ class TicketDesk final : public wire::TicketSource::Server {
  private:
   DeskTerms terms_;
 };
-
-/// Published weights, in buckets of 1 MiB that are sent from where they lie.
-class WeightDesk final : public wire::WeightSource::Server {
- public:
-  /// The newest version if it is at least that; empty: none yet.
-  using Take = std::function<kj::Promise<Weights>(std::uint64_t at_least)>;
-  explicit WeightDesk(Take take) : take_(std::move(take)) {}
-  kj::Promise<void> next(NextContext context) override;
-
- private:
-  Take take_;
-};
-
-/// Asks a broadcaster in the name of `who`.
-WeightDesk::Take taking_from(DeskTerms terms, Broadcaster broadcaster, std::string who);
 
 /// Rollouts of one generator, for one verifier. `source` tells its generators apart.
 class RolloutDesk final : public wire::RolloutSource::Server {
@@ -81,8 +67,5 @@ class VerdictDesk final : public wire::VerdictSink::Server {
   std::shared_ptr<const Lent> lent_;
   Telemetry& telemetry_;
 };
-
-/// Writes all of `weights` into `sink`: begin, buckets, commit. Keeps the values alive until the sink has answered.
-kj::Promise<void> send_weights(const Weights& weights, wire::WeightSink::Client sink);
 
 }  // namespace troupe

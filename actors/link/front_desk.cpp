@@ -4,7 +4,6 @@
 #include "actors/link/batch_desk.hpp"
 #include "actors/link/codec.hpp"
 #include "actors/link/posts.hpp"
-#include "actors/link/weight_fetch.hpp"
 #include "messages/wire/network.hpp"
 
 #include <caf/send.hpp>
@@ -30,7 +29,12 @@ kj::Promise<Rollouts> rollouts_of(
 }  // namespace
 
 FrontDesk::FrontDesk(wire::Loop& loop, const OfficePlan& plan, Announce announce)
-    : plan_(plan), timer_(loop.timer), announce_(std::move(announce)), roster_(random_lease()) {
+    : plan_(plan),
+      loop_(loop),
+      timer_(loop.timer),
+      announce_(std::move(announce)),
+      dispatch_(loop, plan_.weights, *plan_.telemetry),
+      roster_(random_lease()) {
   if (plan_.tls) tls_ = kj::heap<wire::TlsContext>(*plan_.tls, timer_);
   Door::Events guests;
   guests.grant = [this](const wire::Visitor& visitor) {
@@ -240,8 +244,7 @@ kj::Promise<void> FrontDesk::send_generator_casting(Seat& seat, wire::GeneratorS
   if (plan_.broadcaster_apart)
     request.setWeightsAt(weights_at_);
   else
-    request.setWeights(
-        kj::heap<WeightDesk>(taking_from(terms(casting.stand_in), casting.broadcaster, seat.name)));
+    request.setWeights(dispatch_.source(terms(casting.stand_in), casting.broadcaster, seat.name));
   return in_time(request.send().ignoreResult());
 }
 
@@ -258,13 +261,15 @@ kj::Promise<void> FrontDesk::send_casting(Seat& seat) {
   KJ_IF_MAYBE (site, seat.sites.broadcaster) {
     auto request = site->beginRequest();
     write(casting.sheet, request.initSheet());
-    request.setWeights(
-        kj::heap<WeightDesk>(taking_from(terms(casting.stand_in), casting.broadcaster, seat.name)));
+    request.setWeights(dispatch_.source(terms(casting.stand_in), casting.broadcaster, seat.name));
     return in_time(request.send().ignoreResult());
   }
   KJ_IF_MAYBE (site, seat.sites.learner) {
     auto request = site->beginRequest();
     write(casting.sheet, request.initSheet());
+    if (!intake_)
+      intake_.emplace(loop_, plan_.weights, plan_.limits.call_seconds, plan_.deadlines,
+                      casting.stand_in->home_system(), *plan_.telemetry);
     if (casting.buffer) request.setBatches(kj::heap<BatchDesk>(terms(casting.stand_in)));
     return in_time(request.send().ignoreResult());
   }
@@ -277,9 +282,8 @@ kj::Promise<void> FrontDesk::stop_learner(Seat& seat) {
 }
 
 kj::Promise<Weights> FrontDesk::learner_weights(Seat& seat, std::uint64_t at_least) {
-  KJ_IF_MAYBE (source, seat.sites.learner_weights)
-    return fetch_weights(*source, at_least,
-                         {plan_.elements, plan_.limits.call_seconds, plan_.telemetry}, timer_);
+  KJ_REQUIRE(intake_.has_value(), "nothing is cast here");
+  KJ_IF_MAYBE (source, seat.sites.learner_weights) return intake_->fetch(*source, at_least);
   return KJ_EXCEPTION(DISCONNECTED, "the process is away");
 }
 
@@ -335,6 +339,8 @@ void FrontDesk::release(Seat& seat, std::uint64_t cast) {
 
 void FrontDesk::dismiss(const std::string& reason, std::function<void()> told) {
   over_ = true;
+  dispatch_.close();
+  if (intake_) intake_->close();
   auto all = kj::heapArrayBuilder<kj::Promise<void>>(seats_.size());
   for (const auto& [name, seat] : seats_) {
     kj::Promise<void> one = kj::READY_NOW;

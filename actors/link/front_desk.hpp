@@ -6,6 +6,8 @@
 #include "actors/link/office.hpp"
 #include "actors/link/roster.hpp"
 #include "actors/link/site_report.hpp"
+#include "actors/link/weight_dispatch.hpp"
+#include "actors/link/weight_intake.hpp"
 #include "messages/wire/kj_thread.hpp"
 #include "messages/wire/training.capnp.h"
 
@@ -115,9 +117,12 @@ class FrontDesk final : private kj::TaskSet::ErrorHandler {
   void taskFailed(kj::Exception&& exception) override;
 
   const OfficePlan plan_;
+  wire::Loop loop_;
   kj::Timer& timer_;
   Announce announce_;
+  WeightDispatch dispatch_;
   Roster roster_;
+  std::optional<WeightIntake> intake_;  // of a learner elsewhere, from its first enlistment on
   std::map<std::string, std::unique_ptr<Seat>> seats_;  // by name
   std::map<std::uint64_t, std::string> names_;          // of joined peers, by session
   kj::Own<wire::TlsContext> tls_;                       // null: plain

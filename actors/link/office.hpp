@@ -2,6 +2,7 @@
 // The door of the director's process: generators and verifiers of other processes join here, observers look in.
 #include "actors/link/roster.hpp"
 #include "actors/link/seats.hpp"
+#include "actors/link/weight_terms.hpp"
 #include "actors/telemetry/telemetry.hpp"
 #include "actors/waiting_line.hpp"
 #include "messages/wire/gate.hpp"
@@ -38,7 +39,7 @@ struct OfficePlan {
   std::uint32_t rollouts_at_once = 64;  // per message
   bool broadcaster_apart = false;       // generators get their weights from another process
   bool learner_apart = false;
-  std::uint64_t elements = 0;  // of the model's weights
+  WeightTerms weights;
   Deadlines deadlines;
   Telemetry* telemetry = nullptr;
 };

@@ -4,6 +4,7 @@
 #include "actors/interfaces.hpp"
 #include "actors/link/desk_host.hpp"
 #include "actors/link/membership.hpp"
+#include "actors/link/weight_terms.hpp"
 #include "actors/waiting_line.hpp"
 
 #include <caf/actor_system.hpp>
@@ -19,7 +20,7 @@ class RelayDesk;
 struct RelayPlan : MemberPlan {  // role: "broadcaster"
   std::string listen;            // "host:port" of the gate; port 0 takes a free one
   std::string address;           // that generators dial; its port 0 stands for the bound one
-  std::uint64_t elements = 0;    // of the model's weights
+  WeightTerms weights;           // of the model's weights
   Deadlines deadlines;
   caf::actor_system* system = nullptr;
   std::function<Broadcaster()> cast_broadcaster;  // called on the loop with each casting

@@ -3,7 +3,6 @@
 #include "actors/errors.hpp"
 #include "actors/link/forwarder.hpp"
 #include "actors/link/generator_proxies.hpp"
-#include "actors/link/weight_fetch.hpp"
 #include "messages/wire/network.hpp"
 
 #include <caf/send.hpp>
@@ -63,6 +62,9 @@ RelayDesk::RelayDesk(wire::Loop& loop, const RelayPlan& plan, Post post, Finish 
     });
     return {errand_handler(self)};
   });
+  intake_.emplace(loop, plan_.weights, plan_.limits.call_seconds, plan_.deadlines, *plan_.system,
+                  *plan_.telemetry);
+  dispatch_.emplace(loop, plan_.weights, *plan_.telemetry);
   if (plan_.tls) tls_ = kj::heap<wire::TlsContext>(*plan_.tls, timer_);
   Door::Events guests;
   guests.grant = [this](const wire::Visitor& visitor) { return gate_for(visitor); };
@@ -120,17 +122,16 @@ wire::Gate::Client RelayDesk::gate_for(const wire::Visitor& visitor) {
         guests_[session] = identity.name;
         plan_.telemetry->metrics().gauge("troupe_link_peer_connected", identity.name).Set(1);
         plan_.telemetry->event("joined", identity.name + " takes weights from here");
-        return kj::Promise<wire::Granted>(wire::Granted{
-            ++leases_, kj::heap<WeightDesk>([this, who = identity.name](std::uint64_t at_least) {
-              return take(who, at_least);
-            })});
+        return kj::Promise<wire::Granted>(
+            wire::Granted{++leases_, dispatch_->source(
+                                         {porter_, plan_.deadlines.request},
+                                         [this] { return broadcaster_; }, identity.name)});
       });
 }
 
 void RelayDesk::begin(const CallSheet& sheet, wire::WeightSource::Client weights) {
   end("cast anew");
   sheet_ = sheet;
-  casting_ = kj::heap<CastingEnd>();
   upstream_ = kj::mv(weights);
   broadcaster_ = plan_.cast_broadcaster();
   proxy_ = plan_.system->spawn(broadcaster_proxy, std::make_shared<UpstreamWeights>(post_),
@@ -145,7 +146,7 @@ void RelayDesk::begin(const CallSheet& sheet, wire::WeightSource::Client weights
 void RelayDesk::end(const char* why) {
   if (sheet_) plan_.telemetry->event("dismissed", plan_.name + ": " + why);
   sheet_.reset();
-  casting_ = nullptr;
+  intake_->forget();
   upstream_ = nullptr;
   for (caf::actor* actor : {&proxy_, &forwarder_}) {
     if (*actor) caf::anon_send_exit(*actor, caf::exit_reason::user_shutdown);
@@ -155,17 +156,8 @@ void RelayDesk::end(const char* why) {
   broadcaster_ = nullptr;
 }
 
-/// For a generator: of whatever stage is on.
-kj::Promise<Weights> RelayDesk::take(const std::string& who, std::uint64_t at_least) {
-  if (!broadcaster_) return KJ_EXCEPTION(OVERLOADED, "no stage is on here; ask again");
-  return casting_->within(
-      taking_from({porter_, plan_.deadlines.request}, broadcaster_, who)(at_least));
-}
-
 kj::Promise<Weights> RelayDesk::next_weights(std::uint64_t at_least) {
-  KJ_IF_MAYBE (weights, upstream_)
-    return fetch_weights(*weights, at_least,
-                         {plan_.elements, plan_.limits.call_seconds, plan_.telemetry}, timer_);
+  KJ_IF_MAYBE (weights, upstream_) return intake_->fetch(*weights, at_least);
   return KJ_EXCEPTION(DISCONNECTED, "the link is away");
 }
 

@@ -1,10 +1,10 @@
 #pragma once
 // The part of a relay that lives on the loop: its membership, its gate, and what it is cast for.
 #include "actors/link/call_sheet.hpp"
-#include "actors/link/casting_end.hpp"
-#include "actors/link/desks.hpp"
 #include "actors/link/door.hpp"
 #include "actors/link/relay.hpp"
+#include "actors/link/weight_dispatch.hpp"
+#include "actors/link/weight_intake.hpp"
 #include "messages/wire/kj_thread.hpp"
 
 #include <functional>
@@ -36,7 +36,6 @@ class RelayDesk final : private kj::TaskSet::ErrorHandler {
   void keep(kj::Promise<void> task) { tasks_.add(kj::mv(task)); }
 
  private:
-  kj::Promise<Weights> take(const std::string& who, std::uint64_t at_least);
   void joined(capnp::Capability::Client post);
   wire::Gate::Client gate_for(const wire::Visitor& visitor);
   kj::Promise<void> report(capnp::Capability::Client post, const SiteReport& facts);
@@ -51,11 +50,12 @@ class RelayDesk final : private kj::TaskSet::ErrorHandler {
   bool ended_ = false;
   std::uint64_t leases_ = 0;
   std::optional<CallSheet> sheet_;
-  kj::Own<CastingEnd> casting_;  // null with no sheet
   kj::Maybe<wire::WeightSource::Client> upstream_;
   caf::actor proxy_, forwarder_;
   Broadcaster broadcaster_;                      // null: nothing is cast
   std::map<std::uint64_t, std::string> guests_;  // names of generators that are here, by session
+  std::optional<WeightIntake> intake_;
+  std::optional<WeightDispatch> dispatch_;
   kj::Own<Membership> membership_;
   kj::TaskSet tasks_{*this};
   kj::Own<Door> door_;  // last: its callbacks use all above

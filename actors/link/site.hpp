@@ -4,6 +4,7 @@
 #include "actors/link/call_sheet.hpp"
 #include "actors/link/desk_host.hpp"
 #include "actors/link/membership.hpp"
+#include "actors/link/weight_terms.hpp"
 #include "actors/waiting_line.hpp"
 
 #include <caf/actor_system.hpp>
@@ -17,7 +18,7 @@ class SiteDesk;
 
 struct SitePlan : MemberPlan {  // role: "generator" or "verifier"
   std::uint32_t rollouts_at_once = 64;
-  std::uint64_t elements = 0;  // of the model's weights
+  WeightTerms weights;  // of a generator
   Deadlines deadlines;
   caf::actor_system* system = nullptr;
   /// One of the two, by role. Called on the loop with each casting.

@@ -5,7 +5,6 @@
 #include "actors/link/generator_proxies.hpp"
 #include "actors/link/site_servers.hpp"
 #include "actors/link/verifier_proxies.hpp"
-#include "actors/link/weight_fetch.hpp"
 #include "messages/wire/network.hpp"
 
 #include <algorithm>
@@ -101,6 +100,9 @@ SiteDesk::SiteDesk(wire::Loop& loop, const SitePlan& plan, Post post, Finish fin
     });
     return {errand_handler(self)};
   });
+  if (plan_.role == "generator")
+    intake_.emplace(loop, plan_.weights, plan_.limits.call_seconds, plan_.deadlines, *plan_.system,
+                    *plan_.telemetry);
   if (plan_.tls) tls_ = kj::heap<wire::TlsContext>(*plan_.tls, timer_);
   Membership::Events events;
   events.joined = [this](capnp::Capability::Client granted) { joined(kj::mv(granted)); };
@@ -225,6 +227,7 @@ void SiteDesk::stop_casting(const char* why) {
     caf::anon_send_exit(actor, caf::exit_reason::user_shutdown);
   source_actors_.clear();
   sources_.clear();
+  if (intake_) intake_->forget();
 }
 
 /// A verifier that had verdicts under way ends with the link, and is cast anew when that is back; its rollouts are lent
@@ -345,8 +348,7 @@ kj::Promise<void> SiteDesk::notice(const RolloutNotices& notices) {
 
 kj::Promise<Weights> SiteDesk::next_weights(std::uint64_t at_least) {
   KJ_IF_MAYBE (weights, weights_)
-    return fetch_weights(*weights, std::max(at_least, sheet_ ? sheet_->first_version : 0),
-                         {plan_.elements, plan_.limits.call_seconds, plan_.telemetry}, timer_);
+    return intake_->fetch(*weights, std::max(at_least, sheet_ ? sheet_->first_version : 0));
   return KJ_EXCEPTION(DISCONNECTED, "the link is away");
 }
 

@@ -4,12 +4,14 @@
 #include "actors/link/seats.hpp"
 #include "actors/link/site.hpp"
 #include "actors/link/ways.hpp"
+#include "actors/link/weight_intake.hpp"
 #include "messages/wire/kj_thread.hpp"
 #include "messages/wire/remote.hpp"
 
 #include <kj/async.h>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace troupe {
@@ -77,6 +79,7 @@ class SiteDesk final : private kj::TaskSet::ErrorHandler {
       weights_;             // of the director's process, or the broadcaster's
   std::string weights_at_;  // the broadcaster's gate; empty: it has none
   kj::Maybe<kj::Own<wire::Remote>> weights_remote_;
+  std::optional<WeightIntake> intake_;  // of a generator
   kj::Maybe<wire::VerdictSink::Client> verdicts_;
   std::map<std::uint64_t, wire::RolloutSource::Client> sources_;
   std::map<std::uint64_t, caf::actor> source_actors_;

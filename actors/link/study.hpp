@@ -5,6 +5,7 @@
 #include "actors/link/call_sheet.hpp"
 #include "actors/link/desk_host.hpp"
 #include "actors/link/membership.hpp"
+#include "actors/link/weight_terms.hpp"
 #include "actors/waiting_line.hpp"
 
 #include <caf/actor_system.hpp>
@@ -17,6 +18,7 @@ namespace troupe {
 class StudyDesk;
 
 struct StudyPlan : MemberPlan {  // role: "learner"
+  WeightTerms weights;
   Deadlines deadlines;
   caf::actor_system* system = nullptr;
   // All are called on the loop. The learner is cast once and keeps its weights from stage to stage.

@@ -3,7 +3,6 @@
 #include "actors/errors.hpp"
 #include "actors/link/batch_desk.hpp"
 #include "actors/link/batch_proxy.hpp"
-#include "actors/link/desks.hpp"
 #include "actors/link/generator_proxies.hpp"  // flush_atom
 
 #include <caf/send.hpp>
@@ -63,7 +62,11 @@ class StudyBatches final : public BatchWay {
 }  // namespace
 
 StudyDesk::StudyDesk(wire::Loop& loop, const StudyPlan& plan, Post post, Finish finish)
-    : plan_(plan), timer_(loop.timer), post_(std::move(post)), finish_(std::move(finish)) {
+    : plan_(plan),
+      timer_(loop.timer),
+      post_(std::move(post)),
+      finish_(std::move(finish)),
+      dispatch_(loop, plan_.weights, *plan_.telemetry) {
   spawn_porter();
   reporter_ = plan_.system->spawn([post = post_](caf::event_based_actor*) -> caf::behavior {
     return {[post](updated_atom, std::int32_t, const Weights& weights) {
@@ -113,8 +116,8 @@ void StudyDesk::spawn_porter() {
 void StudyDesk::joined(capnp::Capability::Client post) {
   auto request = post.castAs<wire::LearnerPost>().enlistRequest();
   request.setSite(kj::heap<LearnerSiteServer>(*this));
-  request.setWeights(
-      kj::heap<WeightDesk>([this](std::uint64_t at_least) { return weights(at_least); }));
+  request.setWeights(dispatch_.source(
+      {porter_, plan_.deadlines.request}, [this] { return broadcaster_; }, "director"));
   keep(timer_.timeoutAfter(wire::duration(plan_.limits.call_seconds), request.send().ignoreResult())
            .then([this] { send_news(); }));
 }
@@ -129,7 +132,6 @@ void StudyDesk::begin(const CallSheet& sheet, kj::Maybe<wire::BatchSource::Clien
   }
   end_casting("cast anew");
   sheet_ = sheet;
-  casting_ = kj::heap<CastingEnd>();
   published_.reset();
   news_.clear();
   sequence_ = 1;
@@ -148,17 +150,10 @@ void StudyDesk::stop() {
 void StudyDesk::end_casting(const char* why) {
   if (sheet_) plan_.telemetry->event("dismissed", plan_.name + ": " + why);
   sheet_.reset();
-  casting_ = nullptr;
   if (buffer_) caf::anon_send_exit(buffer_, caf::exit_reason::user_shutdown);
   if (broadcaster_) caf::anon_send_exit(broadcaster_, caf::exit_reason::user_shutdown);
   buffer_ = nullptr;
   broadcaster_ = nullptr;
-}
-
-kj::Promise<Weights> StudyDesk::weights(std::uint64_t at_least) {
-  if (!broadcaster_) return KJ_EXCEPTION(OVERLOADED, "no stage has begun here; ask again");
-  return casting_->within(
-      taking_from({porter_, plan_.deadlines.request}, broadcaster_, "director")(at_least));
 }
 
 void StudyDesk::record(const LearnerNews& news) {

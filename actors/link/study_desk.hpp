@@ -1,10 +1,10 @@
 #pragma once
 // The part of a study that lives on the loop: its membership, what the learner is cast for, and what the run has yet to be
 // told of it.
-#include "actors/link/casting_end.hpp"
 #include "actors/link/learner_codec.hpp"
 #include "actors/link/learner_stand_in.hpp"  // LearnerNews
 #include "actors/link/study.hpp"
+#include "actors/link/weight_dispatch.hpp"
 #include "messages/wire/kj_thread.hpp"
 #include "messages/wire/training.capnp.h"
 
@@ -45,7 +45,6 @@ class StudyDesk final : private kj::TaskSet::ErrorHandler {
 
   void joined(capnp::Capability::Client post);
   void spawn_porter();
-  kj::Promise<Weights> weights(std::uint64_t at_least);
   kj::Promise<void> end_stage(std::uint64_t cast, RemoteOutcome outcome);
   void send_news();
   kj::Promise<void> sent(wire::LearnerPost::Client post, const News& news);
@@ -61,12 +60,12 @@ class StudyDesk final : private kj::TaskSet::ErrorHandler {
   Learner learner_;
   Broadcaster broadcaster_;  // of the stage; null: none has begun
   std::optional<CallSheet> sheet_;
-  kj::Own<CastingEnd> casting_;             // null with no sheet
   std::optional<PolicyVersion> published_;  // in the stage
   kj::Maybe<wire::BatchSource::Client> batches_;
   std::deque<News> news_;       // oldest first, each until it is known to have arrived
   std::uint64_t sequence_ = 1;  // of the first record in it
   bool sending_ = false, ended_ = false;
+  WeightDispatch dispatch_;
   kj::Own<Membership> membership_;
   kj::TaskSet tasks_{*this};
 };

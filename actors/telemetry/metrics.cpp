@@ -145,7 +145,12 @@ std::vector<MetricDefinition> make_list() {
        "actor"},
       {"troupe_broadcaster_version", gauge, "Newest published policy version."},
       {"troupe_broadcaster_handed_total", counter, "Versions handed out, one for each receiver."},
-      {"troupe_broadcaster_bytes_total", counter, "Bytes of weights handed out."},
+      {"troupe_broadcaster_bytes_total",
+       counter,
+       "Bytes of weights handed out; pointer: within the process.",
+       "carrier",
+       {},
+       {"pointer", "memfd", "delta", "stream"}},
       {"troupe_broadcaster_checksum_mismatch_total", counter,
        "Versions whose digest did not match."},
       // every actor

@@ -99,16 +99,30 @@ interface BroadcasterSite {
   dismiss @2 (reason :Text) -> ();
 }
 
+struct WeightReceiver {
+  # What a receiver is able to make use of; what it leaves out is not tried with it.
+  machine @0 :Text;          # Boot id and host name: it can map memory of this machine. Empty: it does not.
+  user @1 :UInt32;           # Its user on that machine.
+  base @2 :Data;             # SHA-256 of the version it holds, to which it can apply changes. Empty: none.
+}
+
 interface WeightSource {
-  next @0 (atLeast :UInt64, sink :WeightSink) -> (sent :Bool);
+  next @0 (atLeast :UInt64, sink :WeightSink, receiver :WeightReceiver) -> (sent :Bool);
   # Writes the newest version, if it is at least that, into the sink; not sent: none yet, ask again.
 }
 
 interface WeightSink {
   begin @0 (header :Weights.WeightsHeader) -> ();
+  # Refused if the header is not of the receiver's model. Then come `map`, or `change` and buckets, or buckets, and
+  # `commit`.
   bucket @1 (offset :UInt64, bytes :Data, digest :Data) -> stream;
   # offset: in bytes, ascending without holes. digest: XXH3-128 of the bytes, 16 bytes, big endian.
   commit @2 () -> ();
+  map @3 (socket :Text, token :Data) -> (refusal :Text);
+  # The values are sealed memory of this machine, handed out at that abstract socket to who shows the token
+  # (messages/wire/memory_door.hpp). refusal: why it was not mapped, so another way follows; empty: it was.
+  change @4 (base :Data, bytes :UInt64) -> ();
+  # The buckets are that many bytes of changes (messages/weight_delta.hpp) to the version with the SHA-256 `base`.
 }
 
 interface VerifierPost {

@@ -163,6 +163,10 @@ inline wire::TlsFiles files(const pki::LeafFiles& leaf) {
   return {leaf.authority, leaf.certificate, leaf.key, leaf.revoked};
 }
 
+inline WeightManifest manifest_of(const SmallStageParts& parts) {
+  return {{"table", "float32", {parts.elements()}, 0}};
+}
+
 /// The director's process: casts whoever enlists, and trains.
 struct Chief {
   explicit Chief(SmallStageOptions options, std::optional<wire::TlsFiles> tls = {},
@@ -186,7 +190,7 @@ struct Chief {
     plan.learner_lease_seconds = lease_seconds;
     plan.broadcaster_apart = broadcaster_apart;
     plan.learner_apart = learner_apart;
-    plan.elements = parts.elements();
+    plan.weights.manifest = manifest_of(parts);
     plan.deadlines = quick();
     plan.telemetry = run.telemetry.get();
     office = std::make_unique<Office>(plan);
@@ -353,7 +357,7 @@ struct Role {
     plan.addresses = {std::move(address)};
     plan.limits = patient_limits();
     plan.config_digest = "digest";
-    plan.elements = parts.elements();
+    plan.weights.manifest = manifest_of(parts);
     plan.deadlines = quick();
     plan.telemetry = run.telemetry.get();
     plan.system = &system;

@@ -28,8 +28,7 @@ struct Papers {
 
 struct RelayProcess {
   RelayProcess(const Chief& chief, std::string address, std::optional<wire::TlsFiles> tls,
-               const std::string& told = "127.0.0.1:0")
-      : elements(chief.parts.elements()) {
+               const std::string& told = "127.0.0.1:0") {
     RelayPlan plan;
     plan.name = "broadcaster";
     plan.role = "broadcaster";
@@ -41,7 +40,7 @@ struct RelayProcess {
     plan.report = [] { return SiteReport{}; };
     plan.listen = "127.0.0.1:0";
     plan.address = told;
-    plan.elements = elements;
+    plan.weights.manifest = manifest_of(chief.parts);
     plan.deadlines = quick();
     plan.system = &system;
     plan.cast_broadcaster = [this] {
@@ -55,7 +54,6 @@ struct RelayProcess {
   }
   std::string address() const { return relay->address(); }
 
-  std::uint64_t elements;
   support::TemporaryRun run;
   std::atomic<int> casts = 0;
   caf::actor_system_config config;

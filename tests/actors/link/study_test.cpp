@@ -19,8 +19,7 @@ using namespace linked;
 namespace {
 
 struct StudyProcess {
-  StudyProcess(Chief& chief, std::string address, std::optional<wire::TlsFiles> tls = {})
-      : chief(chief) {
+  StudyProcess(Chief& of, std::string address, std::optional<wire::TlsFiles> tls = {}) : chief(of) {
     StudyPlan plan;
     plan.name = "learner";
     plan.role = "learner";
@@ -30,11 +29,11 @@ struct StudyProcess {
     plan.config_digest = "digest";
     plan.telemetry = run.telemetry.get();
     plan.report = [] { return SiteReport{}; };
+    plan.weights.manifest = manifest_of(chief.parts);
     plan.deadlines = quick();
     plan.system = &system;
     plan.cast_learner = [this](const Director& reporter) {
-      return system.spawn<caf::detached>(learner, this->chief.learner_setup(*run.telemetry),
-                                         reporter);
+      return system.spawn<caf::detached>(learner, chief.learner_setup(*run.telemetry), reporter);
     };
     plan.cast_broadcaster = [this] {
       return system.spawn(broadcaster, BroadcasterPlan{quick(), run.telemetry.get()});
@@ -44,7 +43,7 @@ struct StudyProcess {
       ++casts;
       run.telemetry->stage_begins(0, "rl", "rl", 0);
       LearnerPlan stage;
-      stage.rollout = this->chief.rollout_plan();
+      stage.rollout = chief.rollout_plan();
       stage.rollout->buffer = buffer;
       stage.rollout->broadcaster = weights;
       return std::make_shared<const LearnerPlan>(stage);

@@ -1,0 +1,111 @@
+#include "actors/link/weight_dispatch.hpp"
+
+#include <caf/actor_system.hpp>
+#include <caf/send.hpp>
+#include <kj/debug.h>
+#include <prometheus/counter.h>
+#include <utility>
+
+namespace troupe {
+
+WeightDispatch::WeightDispatch(wire::Loop& loop, WeightTerms terms, Telemetry& telemetry)
+    : terms_(std::move(terms)), telemetry_(telemetry) {
+  if (terms_.carrier == CarrierUse::stream) return;
+  auto problem = kj::runCatchingExceptions([&] { door_ = kj::heap<wire::MemoryDoor>(loop); });
+  KJ_IF_MAYBE (exception, problem) {
+    telemetry.event("carrier", kj::str("memfd: ", exception->getDescription()).cStr());
+  }
+}
+
+WeightDispatch::~WeightDispatch() noexcept(false) {
+  close();
+}
+
+void WeightDispatch::close() {
+  if (packer_) caf::anon_send_exit(packer_, caf::exit_reason::user_shutdown);
+  packer_ = nullptr;
+}
+
+wire::WeightSource::Client WeightDispatch::source(DeskTerms terms, Origin broadcaster,
+                                                  std::string who) {
+  if (!packer_)
+    packer_ = terms.porter->home_system().spawn<caf::detached>(packer, terms_, &telemetry_);
+  ++sources_;
+  return kj::heap<WeightDesk>(*this, std::move(terms), std::move(broadcaster), std::move(who));
+}
+
+/// Without a receiver nobody can need the packed version any more.
+void WeightDispatch::closed() {
+  if (--sources_ == 0 && packer_) caf::anon_send(packer_, forget_atom::value);
+}
+
+WeightDesk::WeightDesk(WeightDispatch& dispatch, DeskTerms terms,
+                       WeightDispatch::Origin broadcaster, std::string who)
+    : dispatch_(dispatch),
+      terms_(std::move(terms)),
+      broadcaster_(std::move(broadcaster)),
+      who_(std::move(who)) {
+  KJ_IF_MAYBE (door, dispatch_.door_) {
+    auto memory = std::make_unique<MemoryCarrier>(**door, dispatch_.terms_.carrier);
+    memory_ = memory.get();
+    carriers_.push_back(std::move(memory));
+  }
+  carriers_.push_back(std::make_unique<DeltaCarrier>());
+  carriers_.push_back(std::make_unique<StreamCarrier>());
+}
+
+WeightDesk::~WeightDesk() noexcept(false) {
+  dispatch_.closed();
+}
+
+kj::Promise<void> WeightDesk::next(NextContext context) {
+  const auto params = context.getParams();
+  const auto receiver = params.getReceiver();
+  const bool memory = memory_ != nullptr && memory_->wanted(receiver);
+  PackingOrder order{broadcaster_(), who_, params.getAtLeast(), {}};
+  if (!order.from || !dispatch_.packer_) return KJ_EXCEPTION(OVERLOADED, "no stage is on here; ask again");
+  order.wish = {memory, !memory && receiver.getBase().size() > 0};
+  return ask<Shipment>(terms_.porter, dispatch_.packer_, terms_.deadline, pack_atom::value, order,
+                       terms_.deadline)
+      .then([this, context](Shipment shipment) mutable -> kj::Promise<void> {
+        if (!shipment.weights) return kj::READY_NOW;  // none yet
+        const auto asked = context.getParams();
+        return send(shipment, asked.getReceiver(), asked.getSink()).then([context]() mutable {
+          context.getResults().setSent(true);
+        });
+      });
+}
+
+kj::Promise<void> WeightDesk::send(const Shipment& shipment, wire::WeightReceiver::Reader receiver,
+                                   wire::WeightSink::Client sink) {
+  auto begin = sink.beginRequest();
+  begin.setHeader(shipment.weights.header());
+  return begin.send()
+      .ignoreResult()
+      .then([this, shipment, receiver, sink]() mutable {
+        return carry(shipment, receiver, kj::mv(sink), 0);
+      })
+      .then([sink]() mutable { return sink.commitRequest().send().ignoreResult(); })
+      .attach(Weights(shipment.weights));  // whole until the receiver has answered
+}
+
+kj::Promise<void> WeightDesk::carry(const Shipment& shipment, wire::WeightReceiver::Reader receiver,
+                                    wire::WeightSink::Client sink, std::size_t carrier) {
+  while (!carriers_[carrier]->suits(shipment, receiver)) ++carrier;
+  return carriers_[carrier]
+      ->carry(shipment, sink)
+      .then(
+          [this, shipment, receiver, sink, carrier](Carried carried) mutable -> kj::Promise<void> {
+            const std::string name = carriers_[carrier]->name();
+            if (carried.refusal.empty()) {
+              dispatch_.telemetry_.metrics()
+                  .counter("troupe_broadcaster_bytes_total", name)
+                  .Increment(static_cast<double>(carried.bytes));
+              return kj::READY_NOW;
+            }
+            dispatch_.telemetry_.event("carrier", name + " to " + who_ + ": " + carried.refusal);
+            return carry(shipment, receiver, kj::mv(sink), carrier + 1);
+          });
+}
+
+}  // namespace troupe

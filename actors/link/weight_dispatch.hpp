@@ -1,0 +1,69 @@
+#pragma once
+// Where versions of the weights leave for other processes.
+#include "actors/link/carriers.hpp"
+#include "actors/link/desks.hpp"
+#include "actors/link/packer.hpp"
+
+#include <functional>
+#include <kj/memory.h>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace troupe {
+
+/// One per process that serves weights. Lives on the loop, and longer than the sources that it makes.
+class WeightDispatch {
+ public:
+  WeightDispatch(wire::Loop& loop, WeightTerms terms, Telemetry& telemetry);
+  ~WeightDispatch() noexcept(false);
+  WeightDispatch(const WeightDispatch&) = delete;
+  WeightDispatch& operator=(const WeightDispatch&) = delete;
+
+  /// The versions of `broadcaster`, for the process called `who`. A function is asked each time, and gives null between
+  /// two stages.
+  using Origin = std::function<Broadcaster()>;
+  wire::WeightSource::Client source(DeskTerms terms, Origin broadcaster, std::string who);
+  wire::WeightSource::Client source(DeskTerms terms, const Broadcaster& broadcaster,
+                                    std::string who) {
+    return source(
+        std::move(terms), [broadcaster] { return broadcaster; }, std::move(who));
+  }
+  /// The run is over: nothing is packed any more, and no actor of this is left.
+  void close();
+
+ private:
+  friend class WeightDesk;
+  void closed();
+
+  const WeightTerms terms_;
+  Telemetry& telemetry_;
+  kj::Maybe<kj::Own<wire::MemoryDoor>> door_;  // none: the stream carries all
+  caf::actor packer_;                          // from the first source on
+  std::size_t sources_ = 0;
+};
+
+/// One receiver's way to the newest version.
+class WeightDesk final : public wire::WeightSource::Server {
+ public:
+  WeightDesk(WeightDispatch& dispatch, DeskTerms terms, WeightDispatch::Origin broadcaster,
+             std::string who);
+  ~WeightDesk() noexcept(false);
+  kj::Promise<void> next(NextContext context) override;
+
+ private:
+  kj::Promise<void> send(const Shipment& shipment, wire::WeightReceiver::Reader receiver,
+                         wire::WeightSink::Client sink);
+  kj::Promise<void> carry(const Shipment& shipment, wire::WeightReceiver::Reader receiver,
+                          wire::WeightSink::Client sink, std::size_t carrier);
+
+  WeightDispatch& dispatch_;
+  DeskTerms terms_;
+  WeightDispatch::Origin broadcaster_;
+  std::string who_;
+  MemoryCarrier* memory_ = nullptr;  // one of them, if there is a door
+  std::vector<std::unique_ptr<Carrier>>
+      carriers_;  // the one to try first comes first; the last suits everyone
+};
+
+}  // namespace troupe

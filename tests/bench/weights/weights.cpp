@@ -1,0 +1,291 @@
+// A version of the weights from a publisher to two receivers, each a process of its own, over mutual TLS on loopback:
+// by memfd, by stream and as a delta; then what a swap costs a generator.
+// usage: troupe_weights_bench [MEGABYTES]
+#include "actors/broadcaster/broadcaster.hpp"
+#include "actors/link/weight_dispatch.hpp"
+#include "actors/link/weight_intake.hpp"
+#include "gpu/device.hpp"
+#include "gpu/model/manifest.hpp"
+#include "gpu/sampling/continuous_batch.hpp"
+#include "gpu/sampling/cpu_engine.hpp"
+#include "messages/weight_delta.hpp"
+#include "messages/wire/network.hpp"
+#include "messages/wire/session.hpp"
+#include "messages/wire/tls.hpp"
+#include "tests/support/actor_fixture.hpp"
+#include "tests/support/link.hpp"
+#include "tests/support/test_pki.hpp"
+
+#include <caf/actor_system.hpp>
+#include <caf/send.hpp>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <random>
+#include <string>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <vector>
+
+namespace {
+
+using namespace troupe;
+using Clock = std::chrono::steady_clock;
+
+const wire::LinkLimits kPatient{.silence_seconds = 600};  // nobody pings here
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// Of this process, in megabytes.
+double resident(const char* field) {
+  std::ifstream status("/proc/self/status");
+  for (std::string word; status >> word;)
+    if (word == field) {
+      status >> word;
+      return std::atof(word.c_str()) / 1024;
+    }
+  return 0;
+}
+
+/// The publishing process: a link per receiver, each with a source of its own.
+class Publisher final : kj::TaskSet::ErrorHandler {
+ public:
+  Publisher(wire::Loop& loop, const wire::TlsFiles& files, const WeightTerms& terms,
+            Broadcaster from, caf::actor porter, Telemetry& telemetry)
+      : timer_(loop.timer),
+        tls_(files, loop.timer),
+        from_(std::move(from)),
+        porter_(std::move(porter)),
+        dispatch_(loop, terms, telemetry),
+        port_(wire::listen(loop.io.getNetwork(), "127.0.0.1:0")) {
+    number = port_->getPort();
+    tasks_.add(serve());
+  }
+  kj::uint number = 0;
+
+ private:
+  kj::Promise<void> serve() {
+    return port_->accept().then([this](kj::Own<kj::AsyncIoStream> stream) {
+      tasks_.add(tls_.accept(kj::mv(stream)).then([this](kj::Own<wire::TlsStream> peer) {
+        auto session =
+            kj::heap<wire::Session>(kj::mv(peer), wire::Session::Side::SERVER, timer_, kPatient,
+                                    capnp::Capability::Client(dispatch_.source(
+                                        {porter_, std::chrono::seconds(60)}, from_, "receiver")));
+        auto ended = session->ended();
+        return ended.ignoreResult().attach(kj::mv(session));
+      }));
+      return serve();
+    });
+  }
+  void taskFailed(kj::Exception&& exception) override { KJ_LOG(ERROR, exception); }
+
+  kj::Timer& timer_;
+  wire::TlsContext tls_;
+  Broadcaster from_;
+  caf::actor porter_;
+  WeightDispatch dispatch_;
+  kj::Own<kj::ConnectionReceiver> port_;
+  kj::TaskSet tasks_{*this};
+};
+
+/// Fetches version after version and tells of each one by a byte. Runs in a process of its own.
+void receive(kj::uint port, const wire::TlsFiles& files, const WeightTerms& terms, int versions,
+             int told) {
+  support::TemporaryRun run;
+  caf::actor_system_config config;
+  caf::actor_system system{config};
+  auto io = kj::setupAsyncIo();
+  wire::Loop loop{*io.provider, *io.lowLevelProvider, io.provider->getTimer()};
+  wire::TlsContext tls(files, loop.timer);
+  auto dial = wire::tls_dial(io.provider->getNetwork(), tls, {}, kPatient.silence_seconds);
+  wire::Session session(dial("127.0.0.1:" + std::to_string(port)).wait(io.waitScope),
+                        wire::Session::Side::CLIENT, loop.timer, kPatient);
+  WeightIntake intake(loop, terms, 60, {std::chrono::seconds(60)}, system, *run.telemetry);
+  Weights held;
+  for (int version = 0; version < versions;) {
+    const Weights weights =
+        intake
+            .fetch(session.peer().castAs<wire::WeightSource>(), static_cast<std::uint64_t>(version))
+            .wait(io.waitScope);
+    if (!weights) continue;
+    held = weights;
+    ++version;
+    KJ_SYSCALL(::write(told, "v", 1));
+  }
+}
+
+/// A receiver in a process of its own.
+struct Receiver {
+  Receiver(const wire::TlsFiles& files, const WeightTerms& terms, int versions) {
+    int ports[2], arrivals[2];
+    KJ_SYSCALL(::pipe(ports));
+    KJ_SYSCALL(::pipe(arrivals));
+    child = ::fork();
+    if (child == 0) {
+      kj::uint port = 0;
+      KJ_SYSCALL(::read(ports[0], &port, sizeof port));
+      receive(port, files, terms, versions, arrivals[1]);
+      ::_exit(0);
+    }
+    port_pipe = ports[1];
+    arrival_pipe = arrivals[0];
+  }
+  void dial(kj::uint port) const { KJ_SYSCALL(::write(port_pipe, &port, sizeof port)); }
+  void wait_for_version() const {
+    char byte = 0;
+    KJ_SYSCALL(::read(arrival_pipe, &byte, 1));
+  }
+  void wait_for_end() const { ::waitpid(child, nullptr, 0); }
+  int port_pipe = -1, arrival_pipe = -1;
+  pid_t child = 0;
+};
+
+/// The next version; each value changes with that probability.
+std::shared_ptr<const float[]> next_values(const std::shared_ptr<const float[]>& before,
+                                           std::uint64_t elements, double share) {
+  const auto values = std::shared_ptr<float[]>(new float[elements]);
+  std::mt19937_64 dice(elements);
+  const auto limit = static_cast<std::uint64_t>(share * 0x1p32);
+  for (std::uint64_t i = 0; i < elements; ++i) {
+    const std::uint64_t draw = dice();
+    const float fresh = static_cast<float>(draw >> 40) * 0x1p-24f;
+    values[i] = !before ? fresh : (draw & 0xffffffff) < limit ? before[i] + 1 + fresh : before[i];
+  }
+  return values;
+}
+
+/// Publishes `versions` versions one after the other, each when all hold the one before.
+void publish(const char* name, WeightTerms terms, double share, int versions) {
+  constexpr int kReceivers = 2;
+  const std::uint64_t elements = bytes_of(terms.manifest) / sizeof(float);
+  support::TestPki pki;
+  std::vector<Receiver> receivers;  // forked while this process has one thread
+  for (int i = 0; i < kReceivers; ++i) receivers.emplace_back(pki.issue(), terms, versions);
+  support::TemporaryRun run;
+  caf::actor_system_config config;
+  caf::actor_system system{config};
+  const auto from =
+      system.spawn(broadcaster, BroadcasterPlan{{std::chrono::seconds(60)}, run.telemetry.get()});
+  const caf::actor porter = system.spawn(
+      [](caf::event_based_actor* self) -> caf::behavior { return {errand_handler(self)}; });
+  kj::uint port = 0;
+  {
+    wire::KjThread loop(
+        [&](wire::Loop& on) -> kj::Own<void> {
+          auto made = kj::heap<Publisher>(on, pki.issue(), terms, from, porter, *run.telemetry);
+          port = made->number;
+          return kj::mv(made);
+        },
+        {});
+    for (const Receiver& one : receivers) one.dial(port);
+    std::shared_ptr<const float[]> values;
+    for (std::size_t version = 0; version < static_cast<std::size_t>(versions); ++version) {
+      values = next_values(values, elements, share);
+      const std::string digest = gpu::weights_digest(values.get(), elements);
+      const auto start = Clock::now();
+      caf::anon_send(from, publish_atom::value, Weights(version, digest, values, elements));
+      for (const Receiver& one : receivers) one.wait_for_version();
+      const double seconds = seconds_since(start);
+      std::printf("%-22s version %zu: %.3f s, %.0f MB/s to both together, resident %.0f MB\n", name,
+                  version, seconds,
+                  kReceivers * static_cast<double>(elements) * sizeof(float) / 1e6 / seconds,
+                  resident("VmRSS:"));
+      std::fflush(stdout);
+    }
+    for (const Receiver& one : receivers) one.wait_for_end();
+  }
+  for (const auto& actor : {porter, caf::actor_cast<caf::actor>(from)})
+    caf::anon_send_exit(actor, caf::exit_reason::kill);
+}
+
+/// Size and speed of deltas of bfloat16 and float32 values by share of changed elements.
+void deltas(std::uint64_t bytes) {
+  for (const std::size_t element : {2u, 4u})
+    for (const double share : {0.0001, 0.001, 0.01, 0.05, 0.2, 0.5}) {
+      std::mt19937_64 dice(7);
+      std::vector<kj::byte> before(bytes), after;
+      for (auto& byte : before) byte = static_cast<kj::byte>(dice());
+      after = before;
+      std::uniform_real_distribution<double> unit;
+      for (std::size_t at = 0; at < bytes; at += element)
+        if (unit(dice) < share) after[at] ^= 1;
+      auto start = Clock::now();
+      const auto code = encode_delta({before.data(), bytes}, {after.data(), bytes}, element, ~0ull);
+      const double encoding = seconds_since(start);
+      start = Clock::now();
+      apply_delta({code->data(), code->size()}, element, {before.data(), bytes});
+      const double applying = seconds_since(start);
+      std::printf(
+          "delta of %zu-byte values, %5.2f %% changed: %6.2f %% of the bytes, coded at %.2f GB/s, "
+          "applied in %.3f s%s\n",
+          element, 100 * share,
+          100.0 * static_cast<double>(code->size()) / static_cast<double>(bytes),
+          static_cast<double>(bytes) / 1e9 / encoding, applying, before == after ? "" : " WRONG");
+      std::fflush(stdout);
+    }
+}
+
+/// What a generator's decode loop stops for when a version comes.
+void stall(const gpu::DecoderConfig& decoder, int slots) {
+  gpu::set_compute_threads(1);
+  const std::uint64_t elements = gpu::manifest_of(decoder).elements;
+  const auto engine = gpu::make_cpu_engine(decoder, slots, 64);
+  gpu::SamplingParams params;
+  params.max_new_tokens = 50;
+  gpu::ContinuousBatch batch(*engine, params, 1);
+  const auto values = next_values(nullptr, elements, 0);
+  batch.swap(values, 0);
+  for (int i = 0; i < slots; ++i) {
+    const auto id = static_cast<std::uint64_t>(i);
+    batch.submit({id, id, {1, 2, 3}, 0});
+  }
+  batch.step();
+  constexpr int kSteps = 5;
+  auto start = Clock::now();
+  for (int i = 0; i < kSteps; ++i) batch.step();
+  const double step = seconds_since(start) / kSteps;
+  start = Clock::now();
+  gpu::weights_digest(values.get(), elements);
+  const double digest = seconds_since(start);
+  start = Clock::now();
+  batch.swap(values, 1);
+  const double swap = seconds_since(start);
+  start = Clock::now();
+  batch.step();
+  const double first = seconds_since(start);
+  std::printf(
+      "%d slots, %.0f MB: decode step %.4f s; digest %.4f s, swap %.4f s, first step after it %.4f "
+      "s: a stall of %.1f decode steps\n",
+      slots, static_cast<double>(elements) * sizeof(float) / 1e6, step, digest, swap, first,
+      (digest + swap + first - step) / step);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::uint64_t bytes = std::strtoull(argc > 1 ? argv[1] : "256", nullptr, 10) * 1'000'000;
+  const WeightManifest manifest{{"w", "float32", {bytes / sizeof(float)}, 0}};
+  std::printf("resident before %.0f MB\n", resident("VmRSS:"));
+  publish("memfd", {manifest, CarrierUse::automatic, DeltaUse::never}, 1, 4);
+  publish("stream", {manifest, CarrierUse::stream, DeltaUse::never}, 1, 4);
+  for (const double share : {0.001, 0.01, 0.1, 1.0}) {
+    char name[32];
+    std::snprintf(name, sizeof name, "delta, %.1f %% changed", 100 * share);
+    publish(name, {manifest, CarrierUse::stream, DeltaUse::automatic}, share, 4);
+  }
+  std::printf("highest resident %.0f MB\n", resident("VmHWM:"));
+  deltas(bytes / 4);
+  gpu::DecoderConfig decoder;
+  decoder.vocab_size = 8192;
+  decoder.hidden_size = 768;
+  decoder.intermediate_size = 2048;
+  decoder.num_layers = 8;
+  decoder.num_heads = 12;
+  decoder.num_kv_heads = 12;
+  decoder.head_dim = 64;
+  for (const int slots : {1, 16, 64}) stall(decoder, slots);
+}
