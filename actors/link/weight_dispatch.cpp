@@ -18,29 +18,34 @@ WeightDispatch::WeightDispatch(wire::Loop& loop, WeightTerms terms, Telemetry& t
 }
 
 WeightDispatch::~WeightDispatch() noexcept(false) {
-  if (packer_) caf::anon_send_exit(packer_, caf::exit_reason::user_shutdown);
+  if (const auto packer = caf::actor_cast<caf::actor>(packer_))
+    caf::anon_send_exit(packer, caf::exit_reason::user_shutdown);
 }
 
 wire::WeightSource::Client WeightDispatch::source(DeskTerms terms, const Broadcaster& broadcaster,
                                                   std::string who) {
-  if (!packer_)
-    packer_ = caf::actor_cast<caf::actor>(broadcaster)
-                  ->home_system()
-                  .spawn<caf::detached>(packer, terms_, &telemetry_);
+  const auto from = caf::actor_cast<caf::actor>(broadcaster);
+  if (from.address() != packs_for_) {
+    if (const auto old = caf::actor_cast<caf::actor>(packer_))
+      caf::anon_send_exit(old, caf::exit_reason::user_shutdown);
+    packs_for_ = from.address();
+    packer_ = from->home_system().spawn(packer, broadcaster, terms_, &telemetry_).address();
+  }
   ++sources_;
-  return kj::heap<WeightDesk>(*this, std::move(terms), broadcaster, std::move(who));
+  return kj::heap<WeightDesk>(*this, std::move(terms), packer_, std::move(who));
 }
 
 /// Without a receiver nobody can need the packed version any more.
 void WeightDispatch::closed() {
-  if (--sources_ == 0) caf::anon_send(packer_, forget_atom::value);
+  const auto packer = caf::actor_cast<caf::actor>(packer_);
+  if (--sources_ == 0 && packer) caf::anon_send(packer, forget_atom::value);
 }
 
-WeightDesk::WeightDesk(WeightDispatch& dispatch, DeskTerms terms, Broadcaster broadcaster,
+WeightDesk::WeightDesk(WeightDispatch& dispatch, DeskTerms terms, caf::actor_addr packer,
                        std::string who)
     : dispatch_(dispatch),
       terms_(std::move(terms)),
-      broadcaster_(std::move(broadcaster)),
+      packer_(std::move(packer)),
       who_(std::move(who)) {
   KJ_IF_MAYBE (door, dispatch_.door_) {
     auto memory = std::make_unique<MemoryCarrier>(**door, dispatch_.terms_.carrier);
@@ -56,12 +61,14 @@ WeightDesk::~WeightDesk() noexcept(false) {
 }
 
 kj::Promise<void> WeightDesk::next(NextContext context) {
+  const auto packer = caf::actor_cast<caf::actor>(packer_);
+  if (!packer) return KJ_EXCEPTION(DISCONNECTED, "the broadcaster is gone");
   const auto params = context.getParams();
   const auto receiver = params.getReceiver();
   const bool memory = memory_ != nullptr && memory_->wanted(receiver);
-  PackingOrder order{broadcaster_, who_, params.getAtLeast(), {}};
+  PackingOrder order{who_, params.getAtLeast(), {}};
   order.wish = {memory, !memory && receiver.getBase().size() > 0};
-  return ask<Shipment>(terms_.porter, dispatch_.packer_, terms_.deadline, pack_atom::value, order,
+  return ask<Shipment>(terms_.porter, packer, terms_.deadline, pack_atom::value, order,
                        terms_.deadline)
       .then([this, context](Shipment shipment) mutable -> kj::Promise<void> {
         if (!shipment.weights) return kj::READY_NOW;  // none yet

@@ -19,7 +19,8 @@ class WeightDispatch {
   WeightDispatch(const WeightDispatch&) = delete;
   WeightDispatch& operator=(const WeightDispatch&) = delete;
 
-  /// The versions of `broadcaster`, for the process called `who`.
+  /// The versions of `broadcaster`, for the process called `who`. Sources of another
+  /// broadcaster, made before, answer no more.
   wire::WeightSource::Client source(DeskTerms terms, const Broadcaster& broadcaster,
                                     std::string who);
 
@@ -30,14 +31,14 @@ class WeightDispatch {
   const WeightTerms terms_;
   Telemetry& telemetry_;
   kj::Maybe<kj::Own<wire::MemoryDoor>> door_;  // none: the stream carries all
-  caf::actor packer_;                          // from the first source on
+  caf::actor_addr packs_for_, packer_;  // of the newest sources; addresses, so as to keep neither
   std::size_t sources_ = 0;
 };
 
 /// One receiver's way to the newest version.
 class WeightDesk final : public wire::WeightSource::Server {
  public:
-  WeightDesk(WeightDispatch& dispatch, DeskTerms terms, Broadcaster broadcaster, std::string who);
+  WeightDesk(WeightDispatch& dispatch, DeskTerms terms, caf::actor_addr packer, std::string who);
   ~WeightDesk() noexcept(false);
   kj::Promise<void> next(NextContext context) override;
 
@@ -49,7 +50,7 @@ class WeightDesk final : public wire::WeightSource::Server {
 
   WeightDispatch& dispatch_;
   DeskTerms terms_;
-  Broadcaster broadcaster_;
+  caf::actor_addr packer_;
   std::string who_;
   MemoryCarrier* memory_ = nullptr;  // one of them, if there is a door
   std::vector<std::unique_ptr<Carrier>>
