@@ -1,6 +1,6 @@
 #pragma once
 // Packs versions for other processes, off the loop: digests and copies of a large model take seconds, in which it keeps
-// one thread of the actor system busy. Not detached: an actor system ends only when nothing refers to such an actor.
+// one thread of the actor system busy.
 #include "actors/interfaces.hpp"
 #include "actors/link/shipment.hpp"
 #include "actors/telemetry/telemetry.hpp"

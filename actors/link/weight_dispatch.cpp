@@ -4,6 +4,7 @@
 #include <caf/send.hpp>
 #include <kj/debug.h>
 #include <prometheus/counter.h>
+#include <thread>
 #include <utility>
 
 namespace troupe {
@@ -29,7 +30,10 @@ wire::WeightSource::Client WeightDispatch::source(DeskTerms terms, const Broadca
     if (const auto old = caf::actor_cast<caf::actor>(packer_))
       caf::anon_send_exit(old, caf::exit_reason::user_shutdown);
     packs_for_ = from.address();
-    packer_ = from->home_system().spawn(packer, broadcaster, terms_, &telemetry_).address();
+    // CAF 0.17 counts a thread that spawns among the users of its system, which ends only after them: not the loop's.
+    std::thread([&] {
+      packer_ = from->home_system().spawn(packer, broadcaster, terms_, &telemetry_).address();
+    }).join();
   }
   ++sources_;
   return kj::heap<WeightDesk>(*this, std::move(terms), packer_, std::move(who));
