@@ -1,6 +1,7 @@
 #include "messages/weight_delta.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 #include <kj/debug.h>
 
@@ -37,6 +38,19 @@ std::uint64_t take_gap(kj::ArrayPtr<const kj::byte> delta, std::size_t& at) {
   }
 }
 
+/// Bytes of the code, from one block in kSampled.
+double estimate(kj::ArrayPtr<const kj::byte> before, kj::ArrayPtr<const kj::byte> after,
+                std::size_t element_bytes) {
+  constexpr std::size_t kSampled = 64;
+  std::size_t changes = 0;
+  for (std::size_t block = 0; block < after.size(); block += kSampled * kBlockBytes) {
+    const std::size_t end = std::min(block + kBlockBytes, after.size());
+    for (std::size_t at = block; at < end; at += element_bytes)
+      changes += std::memcmp(before.begin() + at, after.begin() + at, element_bytes) != 0 ? 1 : 0;
+  }
+  return static_cast<double>(changes * (element_bytes + 1)) * kSampled;
+}
+
 void require_sizes(std::size_t element_bytes, std::size_t bytes) {
   KJ_REQUIRE(element_bytes == 2 || element_bytes == 4, "elements of a delta have 2 or 4 bytes");
   KJ_REQUIRE(bytes % element_bytes == 0, "a delta is of whole elements");
@@ -49,7 +63,11 @@ std::optional<std::vector<kj::byte>> encode_delta(kj::ArrayPtr<const kj::byte> b
                                                   std::size_t element_bytes, std::uint64_t most) {
   require_sizes(element_bytes, before.size());
   KJ_REQUIRE(before.size() == after.size(), "a delta is of two versions of one model");
+  if (estimate(before, after, element_bytes) > 2 * static_cast<double>(most)) return std::nullopt;
   Encoder encoder;
+  const std::uint64_t dense = after.size() / element_bytes * (element_bytes + 1);
+  encoder.code.reserve(std::min(most, dense) +
+                       kBlockBytes * 2);  // what is not written stays unmapped
   for (std::size_t block = 0; block < after.size(); block += kBlockBytes) {
     const std::size_t end = std::min(block + kBlockBytes, after.size());
     if (std::memcmp(before.begin() + block, after.begin() + block, end - block) == 0) continue;

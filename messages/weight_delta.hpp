@@ -14,7 +14,8 @@ namespace troupe {
 /// about 3 bytes of 200.
 ///
 /// element_bytes: 2 or 4. Sizes of before and after: equal, whole elements.
-/// Returns nothing once the code would take more than `most` bytes. Any thread.
+/// Returns nothing once the code would take more than `most` bytes, or at once if a sample of the values says that it would
+/// take more than twice that. Any thread.
 /// Source: arXiv:2602.03839 measures how few bfloat16 weights an update changes.
 std::optional<std::vector<kj::byte>> encode_delta(kj::ArrayPtr<const kj::byte> before,
                                                   kj::ArrayPtr<const kj::byte> after,

@@ -27,7 +27,7 @@ std::vector<std::string> RelayTree::leave(const std::string& name) {
   const std::size_t place = place_of(name);
   auto& members = hosts_[place].members;
   const bool received = members.front().name == name;
-  const std::vector<std::string> served = served_by(name);
+  std::vector<std::string> served = served_by(name);
   std::erase_if(members, [&](const RelayReceiver& member) { return member.name == name; });
   const std::string host = host_of_.extract(name).mapped();
   if (!received) return {};

@@ -5,15 +5,23 @@
 
 namespace troupe {
 
-caf::behavior packer(caf::stateful_actor<PackerState>* self, WeightTerms terms,
+caf::behavior packer(caf::stateful_actor<PackerState>* self, Broadcaster from, WeightTerms terms,
                      Telemetry* telemetry) {
   auto& state = self->state;
   state.packing.emplace(std::move(terms));
+  state.self = caf::actor_cast<caf::actor>(self);
+  self->monitor(from);
+  const auto end = [self, &state](const caf::error& reason) {
+    state.self = nullptr;
+    self->quit(reason);
+  };
+  self->set_down_handler([end](const caf::down_msg& down) { end(down.reason); });
+  self->set_exit_handler([end](const caf::exit_msg& exit) { end(exit.reason); });
   return {
-      [self, &state, telemetry](pack_atom, const PackingOrder& order,
-                                caf::actor_clock::duration_type deadline) {
+      [self, &state, telemetry, from](pack_atom, const PackingOrder& order,
+                                      caf::actor_clock::duration_type deadline) {
         auto promise = self->make_response_promise<Shipment>();
-        self->request(order.from, deadline, take_atom::value, order.who, order.at_least)
+        self->request(from, deadline, take_atom::value, order.who, order.at_least)
             .then(
                 [&state, telemetry, promise, wish = order.wish](const Weights& weights) mutable {
                   Shipment shipment;

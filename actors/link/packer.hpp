@@ -1,5 +1,6 @@
 #pragma once
-// Packs versions for other processes, on a thread of its own: digests and copies of a large model take seconds.
+// Packs versions for other processes, off the loop: digests and copies of a large model take seconds, in which it keeps
+// one thread of the actor system busy.
 #include "actors/interfaces.hpp"
 #include "actors/link/shipment.hpp"
 #include "actors/telemetry/telemetry.hpp"
@@ -13,9 +14,8 @@ namespace troupe {
 using pack_atom = caf::atom_constant<caf::atom("pack")>;
 using forget_atom = caf::atom_constant<caf::atom("forget")>;
 
-/// What a packer is asked for: the newest version of `from`, if it is at least that.
+/// What a packer is asked for.
 struct PackingOrder {
-  Broadcaster from;
   std::string who;
   std::uint64_t at_least = 0;
   ShipmentWish wish;
@@ -24,12 +24,13 @@ struct PackingOrder {
 struct PackerState {
   static inline const char* name = "packer";
   std::optional<Packing> packing;
+  caf::actor self;  // the dispatch holds its address only
 };
 
-/// Answers
-///   pack PackingOrder, deadline -> Shipment   empty: none yet, ask again
+/// Ends with the broadcaster. Answers
+///   pack PackingOrder, deadline -> Shipment   the newest version, if it is at least that; empty: none yet, ask again
 ///   forget                                    nobody is served any more
-caf::behavior packer(caf::stateful_actor<PackerState>* self, WeightTerms terms,
+caf::behavior packer(caf::stateful_actor<PackerState>* self, Broadcaster from, WeightTerms terms,
                      Telemetry* telemetry);
 
 }  // namespace troupe

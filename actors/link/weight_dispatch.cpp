@@ -4,6 +4,7 @@
 #include <caf/send.hpp>
 #include <kj/debug.h>
 #include <prometheus/counter.h>
+#include <thread>
 #include <utility>
 
 namespace troupe {
@@ -22,28 +23,48 @@ WeightDispatch::~WeightDispatch() noexcept(false) {
 }
 
 void WeightDispatch::close() {
-  if (packer_) caf::anon_send_exit(packer_, caf::exit_reason::user_shutdown);
-  packer_ = nullptr;
+  closed_ = true;
+  for (const auto& [broadcaster, address] : packers_)
+    if (const auto packer = caf::actor_cast<caf::actor>(address))
+      caf::anon_send_exit(packer, caf::exit_reason::user_shutdown);
+  packers_.clear();
 }
 
 wire::WeightSource::Client WeightDispatch::source(DeskTerms terms, Origin broadcaster,
                                                   std::string who) {
-  if (!packer_)
-    packer_ = terms.porter->home_system().spawn<caf::detached>(packer, terms_, &telemetry_);
   ++sources_;
   return kj::heap<WeightDesk>(*this, std::move(terms), std::move(broadcaster), std::move(who));
 }
 
 /// Without a receiver nobody can need the packed version any more.
-void WeightDispatch::closed() {
-  if (--sources_ == 0 && packer_) caf::anon_send(packer_, forget_atom::value);
+void WeightDispatch::source_gone() {
+  if (--sources_ > 0) return;
+  for (const auto& [broadcaster, address] : packers_)
+    if (const auto packer = caf::actor_cast<caf::actor>(address))
+      caf::anon_send(packer, forget_atom::value);
+}
+
+/// The one of this broadcaster, which ends with it.
+caf::actor WeightDispatch::packer_for(const Broadcaster& broadcaster) {
+  std::erase_if(packers_,
+                [](const auto& entry) { return !caf::actor_cast<caf::actor>(entry.second); });
+  const auto from = caf::actor_cast<caf::actor>(broadcaster);
+  const auto found = packers_.find(from.address());
+  if (found != packers_.end()) return caf::actor_cast<caf::actor>(found->second);
+  caf::actor made;
+  // CAF 0.17 counts a thread that spawns among the users of its system, which ends only after them: not the loop's.
+  std::thread([&] {
+    made = from->home_system().spawn(packer, broadcaster, terms_, &telemetry_);
+  }).join();
+  packers_[from.address()] = made.address();
+  return made;
 }
 
 WeightDesk::WeightDesk(WeightDispatch& dispatch, DeskTerms terms,
                        WeightDispatch::Origin broadcaster, std::string who)
     : dispatch_(dispatch),
       terms_(std::move(terms)),
-      broadcaster_(std::move(broadcaster)),
+      packer_(std::move(packer)),
       who_(std::move(who)) {
   KJ_IF_MAYBE (door, dispatch_.door_) {
     auto memory = std::make_unique<MemoryCarrier>(**door, dispatch_.terms_.carrier);
@@ -55,17 +76,19 @@ WeightDesk::WeightDesk(WeightDispatch& dispatch, DeskTerms terms,
 }
 
 WeightDesk::~WeightDesk() noexcept(false) {
-  dispatch_.closed();
+  dispatch_.source_gone();
 }
 
 kj::Promise<void> WeightDesk::next(NextContext context) {
   const auto params = context.getParams();
   const auto receiver = params.getReceiver();
   const bool memory = memory_ != nullptr && memory_->wanted(receiver);
-  PackingOrder order{broadcaster_(), who_, params.getAtLeast(), {}};
-  if (!order.from || !dispatch_.packer_) return KJ_EXCEPTION(OVERLOADED, "no stage is on here; ask again");
+  const Broadcaster from = broadcaster_();
+  const caf::actor packer = from && !dispatch_.closed_ ? dispatch_.packer_for(from) : nullptr;
+  if (!packer) return KJ_EXCEPTION(OVERLOADED, "no stage is on here; ask again");
+  PackingOrder order{who_, params.getAtLeast(), {}};
   order.wish = {memory, !memory && receiver.getBase().size() > 0};
-  return ask<Shipment>(terms_.porter, dispatch_.packer_, terms_.deadline, pack_atom::value, order,
+  return ask<Shipment>(terms_.porter, packer, terms_.deadline, pack_atom::value, order,
                        terms_.deadline)
       .then([this, context](Shipment shipment) mutable -> kj::Promise<void> {
         if (!shipment.weights) return kj::READY_NOW;  // none yet

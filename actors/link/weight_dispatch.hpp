@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <kj/memory.h>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -34,13 +35,15 @@ class WeightDispatch {
 
  private:
   friend class WeightDesk;
-  void closed();
+  void source_gone();
+  caf::actor packer_for(const Broadcaster& broadcaster);
 
   const WeightTerms terms_;
   Telemetry& telemetry_;
-  kj::Maybe<kj::Own<wire::MemoryDoor>> door_;  // none: the stream carries all
-  caf::actor packer_;                          // from the first source on
+  kj::Maybe<kj::Own<wire::MemoryDoor>> door_;           // none: the stream carries all
+  std::map<caf::actor_addr, caf::actor_addr> packers_;  // by broadcaster
   std::size_t sources_ = 0;
+  bool closed_ = false;
 };
 
 /// One receiver's way to the newest version.

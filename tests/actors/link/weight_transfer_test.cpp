@@ -317,4 +317,15 @@ TEST_CASE("what was packed is dropped when the last receiver goes") {
   CHECK(t.until([&] { return packed.expired(); }));
 }
 
+TEST_CASE("what packs a broadcaster's versions ends with it while its sources live on") {
+  auto t = std::make_unique<Transfer>(CarrierUse::stream, DeltaUse::automatic);
+  t->publish(3);
+  t->fetch(0);
+  const std::weak_ptr<const float[]> packed = t->newest;
+  t->newest = nullptr;
+  caf::anon_send_exit(t->published, caf::exit_reason::user_shutdown);
+  CHECK(t->until([&] { return packed.expired(); }));
+  CHECK_FALSE(t->refusal(4).empty());
+}
+
 }  // namespace troupe
