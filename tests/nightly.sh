@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # usage: tests/nightly.sh [RESULTS]
 # What takes too long for every change: 100 kills, stops of 30 s, bad weather of many seeds, links in network namespaces,
-# the thread sanitizer. Wants the preset `release` built. RESULTS: a folder for what each part says (default: a fresh one).
+# fuzzing at length, the thread sanitizer. Wants the preset `release` built. RESULTS: a folder for what each part says
+# (default: a fresh one).
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 build=build/release
@@ -29,6 +30,7 @@ for seed in 1 2 3 4 5; do
   for weather in weather damaged cut_up cut_down resets; do part "links-$weather-$seed" "${links[@]}" "$weather" "$seed"; done
 done
 part namespaces tests/chaos/namespaces.sh "$build/troupe" "$build/tests/chaos/check_run"
+part fuzz env TROUPE_FUZZ_TIMES=20 "$build/tests/messages/wire/troupe_wire_tests" -tc='*hostile frames*'
 part joins tests/bench/joins.sh
 part tsan tests/tsan.sh
 echo "$failed failed; what each said is in $results"
