@@ -15,8 +15,8 @@ capnp_sum=4031e9c9158fce1979baf3c5234315c1be74b273c0be9f6c4aaf4d0dfda52542
 source_of() {  # PACKAGE SHA-256: unpacks the upstream source into $work/PACKAGE
   local lists=$work/lists archive
   mkdir -p "$lists/partial" "$work/$1"
-  printf 'Types: deb-src\nURIs: http://deb.debian.org/debian\nSuites: bookworm\nComponents: main\nSigned-By: %s\n' \
-    /usr/share/keyrings/debian-archive-keyring.gpg > "$work/debian.sources"
+  # Where packages come from, sources do too.
+  sed 's/^Types: deb$/Types: deb-src/' /etc/apt/sources.list.d/debian.sources > "$work/debian.sources"
   local apt=(-qq -o "Dir::Etc::sourcelist=$work/debian.sources" -o Dir::Etc::sourceparts=/dev/null -o "Dir::State::lists=$lists")
   apt-get "${apt[@]}" update
   (cd "$work" && apt-get "${apt[@]}" source --download-only "$1") || true  # the packaging is not needed
