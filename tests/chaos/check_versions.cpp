@@ -21,6 +21,20 @@ Digests trained_digests(const Run& run) {
   return digests;
 }
 
+using Holders = std::map<std::uint64_t, std::set<std::string>>;  // generators by version
+
+/// The last tokens are of the generator that finished the rollout; others before may have begun it.
+std::string unknown_version(const Rollout& rollout, const Holders& held_by) {
+  for (const auto& [version, tokens] : rollout.versions) {
+    const auto holders = held_by.find(version);
+    const bool last = version == rollout.versions.back().first;
+    if (holders == held_by.end() || (last && !holders->second.contains(rollout.generator)))
+      return name_of_rollout(rollout) + " is of version " + std::to_string(version) + ", which " +
+             (last ? rollout.generator : "a generator") + " never held";
+  }
+  return "";
+}
+
 }  // namespace
 
 Finding check_versions(const Run& run) {
@@ -63,21 +77,20 @@ Finding check_weights(const Run& run) {
       return broken("I8", "version " + std::to_string(version) + " was published as " +
                               found->second + ", and trained as " + digest);
   }
-  std::set<std::pair<std::string, std::uint64_t>> computed_with;
+  Holders held_by;
   for (const Held& held : run.held) {
-    computed_with.emplace(held.generator, held.version);
+    held_by[held.version].insert(held.generator);
     const auto found = published.find(held.version);
     if (found != published.end() && found->second != held.digest)
       return broken("I8", held.generator + " held version " + std::to_string(held.version) +
                               " as " + held.digest + ", published as " + found->second);
   }
-  for (const Update& update : run.updates)
-    for (const Rollout& rollout : update.rollouts)
-      for (const auto& [version, tokens] : rollout.versions)
-        if (!computed_with.contains({rollout.generator, version}))
-          return broken("I8", name_of_rollout(rollout) + " is of version " +
-                                  std::to_string(version) + ", which " + rollout.generator +
-                                  " never held");
+  for (const Update& update : run.updates) {
+    for (const Rollout& rollout : update.rollouts) {
+      const std::string problem = unknown_version(rollout, held_by);
+      if (!problem.empty()) return broken("I8", problem);
+    }
+  }
   return holds("I8", std::to_string(run.held.size()) + " times weights as published");
 }
 

@@ -164,13 +164,28 @@ TEST_CASE("weights other than those published break I8") {
   SampleRun unknown;
   unknown.held.pop_back();  // and rollouts claim to be of that version
   CHECK(broken_invariants(unknown.read()) == "I8");
+  SampleRun other;  // somebody else held it
+  for (Json& line : other.held) line["generator"] = "gen-1";
+  CHECK(broken_invariants(other.read()) == "I8");
+}
+
+TEST_CASE("a rollout may have been begun by another generator") {
+  SampleRun sample;
+  sample.held[1]["generator"] = "gen-1";  // version 5
+  Json& first = sample.lineage[kFirstUpdate]["rollouts"];
+  for (Json& rollout : first) rollout["generator"] = "gen-1";
+  Json& second = sample.lineage[kSecondUpdate]["rollouts"];
+  second[0]["generator"] = "gen-1";
+  second[1]["versions"] = Json::parse("[[5, 3], [6, 9]]");  // finished by gen-0
+  CHECK(broken_invariants(sample.read()) == "");
+  second[1]["generator"] = "gen-1";  // which never held version 6
+  CHECK(broken_invariants(sample.read()) == "I8");
 }
 
 TEST_CASE("more rollouts under way than admission allows break I11") {
   SampleRun sample;
-  Json before = SampleRun::ledger();
-  before["open_rollouts"] = 9;  // (1 + 1) * 2 * 2 and one
-  sample.metrics.insert(sample.metrics.begin() + 1, before);
+  sample.metrics[3]["open_rollouts"] = 9;  // (1 + 1) * 2 * 2 and one
+  sample.metrics.push_back(SampleRun::ledger());
   CHECK(broken_invariants(sample.read()) == "I11");
 }
 

@@ -6,6 +6,7 @@
 #   small    the job of tests
 #   demo     the demo's job, of 1000 updates
 # TARGETS: names of the processes to be killed, as patterns (default "gen-* ver-*"). OUT: keeps the runs there.
+# STOP_SECONDS: instead of killing it, stops (SIGSTOP) each in turn for that long.
 set -euo pipefail
 troupe=$(realpath "$1")
 check=$(realpath "$2")
@@ -13,6 +14,9 @@ job=$3
 kills=${4:-10}
 seed=${5:-$RANDOM}
 targets=${TARGETS:-gen-* ver-*}
+stop_seconds=${STOP_SECONDS:-}
+fault=${stop_seconds:+stopped for $stop_seconds s}
+fault=${fault:-kill -9}
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 work=${OUT:-$(mktemp -d)}
 mkdir -p "$work"
@@ -33,6 +37,8 @@ case $job in
     ;;
   *) echo "kills: no job $job" >&2; exit 2 ;;
 esac
+
+if [ -n "$stop_seconds" ]; then generators=1 verifiers=1; fi  # nobody goes on meanwhile
 
 fail() {
   echo "FAILED (seed $seed): $*" >&2
@@ -60,13 +66,19 @@ alive() {  # the names of those that can be killed
   done
   set +f
 }
+strike() {  # PROCESS
+  [ -n "$stop_seconds" ] || { kill -9 "$1"; return; }
+  kill -STOP "$1"
+  sleep "$stop_seconds"
+  kill -CONT "$1"
+}
 random() { echo $(((RANDOM * 32768 + RANDOM) % $1)); }
 
 begin=$(date +%s)
 start clean
 finish clean
 clean_seconds=$(($(date +%s) - begin))
-echo "seed $seed: $kills kills in $updates updates; in peace they took $clean_seconds s"
+echo "seed $seed: $kills times ($fault) in $updates updates; in peace they took $clean_seconds s"
 
 RANDOM=$seed
 begin=$(date +%s)
@@ -81,16 +93,18 @@ while [ "$done" -lt "$kills" ]; do
   fi
   mapfile -t names < <(alive)
   [ "${#names[@]}" -gt 0 ] || { sleep 0.02; continue; }
-  name=${names[$(random "${#names[@]}")]}
+  chosen=$(random "${#names[@]}")
+  [ -z "$stop_seconds" ] || chosen=$((done % ${#names[@]}))
+  name=${names[$chosen]}
   pid=$(pgrep -f -- "serve $config .*--name $name .*$work" | head -n 1) || continue
-  kill -9 "$pid" 2> /dev/null || continue
-  printf '{"time": %s, "fault": "kill -9", "name": "%s", "process": %s}\n' "$(date +%s.%N)" "$name" "$pid" >> runs/killed/faults.jsonl
+  strike "$pid" 2> /dev/null || continue
+  printf '{"time": %s, "fault": "%s", "name": "%s", "process": %s}\n' "$(date +%s.%N)" "$fault" "$name" "$pid" >> runs/killed/faults.jsonl
   done=$((done + 1))
 done
 finish killed
 seconds=$(($(date +%s) - begin))
 restarts=$(grep -c 'signal 9 (Killed); started again' runs/killed/logs/up.log) || true
-echo "with $done kills $seconds s; $restarts processes started again"
-[ "$restarts" -gt $((kills / 2)) ] || fail "only $restarts processes were started again"
+echo "with $done faults $seconds s; $restarts processes started again"
+[ -n "$stop_seconds" ] || [ "$restarts" -gt $((kills / 2)) ] || fail "only $restarts processes were started again"
 "$check" runs/killed --clean runs/clean --memory-mb "${MEMORY_MB:-600}" --recovery-seconds 60 || fail "an invariant is broken"
 grep -A 12 '"dropped_tokens"' runs/killed/summary.json | grep -E '"(dropped_tokens|[a-z_]+)": ' | head -n 8

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# usage: tests/nightly.sh [RESULTS]
+# What takes too long for every change: 100 kills, stops of 30 s, bad weather of many seeds, links in network namespaces,
+# fuzzing at length, the thread sanitizer. Wants the preset `release` built. RESULTS: a folder for what each part says
+# (default: a fresh one).
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
+build=build/release
+results=${1:-$(mktemp -d)}
+mkdir -p "$results"
+failed=0
+part() {  # NAME COMMAND...
+  local name=$1 begin
+  shift
+  begin=$(date +%s)
+  if "$@" > "$results/$name" 2>&1; then
+    echo "passed  $name ($(($(date +%s) - begin)) s)"
+  else
+    echo "FAILED  $name, see $results/$name"
+    failed=$((failed + 1))
+  fi
+}
+
+chaos=(tests/chaos/kills.sh "$build/troupe" "$build/tests/chaos/check_run")
+links=(tests/chaos/links.sh "$build/troupe" "$build/tests/chaos/check_run" "$build/tests/chaos/chaos_proxy")
+part kills-demo "${chaos[@]}" demo 100
+part kills-frozen "${chaos[@]}" frozen 100
+part stops env STOP_SECONDS=30 TARGETS='gen-0 ver-0' "${chaos[@]}" frozen 4
+for seed in 1 2 3 4 5; do
+  for weather in weather damaged cut_up cut_down resets; do part "links-$weather-$seed" "${links[@]}" "$weather" "$seed"; done
+done
+part namespaces tests/chaos/namespaces.sh "$build/troupe" "$build/tests/chaos/check_run"
+part fuzz env TROUPE_FUZZ_TIMES=20 "$build/tests/messages/wire/troupe_wire_tests" -tc='*hostile frames*'
+part joins tests/bench/joins.sh
+part tsan tests/tsan.sh
+echo "$failed failed; what each said is in $results"
+[ "$failed" = 0 ]
