@@ -4,6 +4,14 @@
 #include <utility>
 
 namespace troupe::gpu {
+namespace {
+
+std::string description(std::uint32_t kind, std::uint32_t call, std::uint64_t bytes) {
+  return std::to_string(bytes) + " bytes of call " + std::to_string(call) + ", kind " +
+         std::to_string(kind);
+}
+
+}  // namespace
 
 RingChannel::RingChannel(RingPlace place, std::chrono::milliseconds deadline)
     : place_(std::move(place)), deadline_(deadline) {}
@@ -29,9 +37,9 @@ void RingChannel::receive(std::span<std::byte> bytes) {
   Header header;
   check(place_.previous->receive(std::as_writable_bytes(std::span(&header, 1)), until_), neighbour);
   if (header.kind != kind_ || header.call != calls_ || header.bytes != bytes.size())
-    fail("rank " + std::to_string(neighbour) + " is at something else: it sent " +
-         std::to_string(header.bytes) + " bytes in its call " + std::to_string(header.call) +
-         ", expected were " + std::to_string(bytes.size()) + " in call " + std::to_string(calls_));
+    fail("rank " + std::to_string(neighbour) +
+         " is at something else: " + description(header.kind, header.call, header.bytes) +
+         "; here it is " + description(kind_, calls_, bytes.size()));
   check(place_.previous->receive(bytes, until_), neighbour);
 }
 

@@ -41,11 +41,11 @@ TEST_CASE("neighbours at different calls are told") {
   const auto problems = support::on_all_ranks(ends, [](Communicator& end) {
     std::vector<float> values(8);
     if (end.rank() == 0) end.all_reduce_sum(values);
-    if (end.rank() == 1) end.reduce_scatter_sum(values, 4);
+    if (end.rank() == 1) end.reduce_scatter_sum(values, 8);
   });
   CHECK(problems[1] ==
-        "rank 1 of 2: reduce_scatter_sum: rank 0 is at something else: it sent 32 bytes in its "
-        "call 1, expected were 16 in call 1");
+        "rank 1 of 2: reduce_scatter_sum: rank 0 is at something else: 32 bytes of call 1, kind 1; "
+        "here it is 32 bytes of call 1, kind 2");
   CHECK(problems[0].find("rank 0 of 2: all_reduce_sum") == 0);
 }
 
