@@ -74,7 +74,14 @@ void Direction::fail(const std::string& why) {
 
 void Direction::spawn_learner() {
   LearnerSetup setup;
-  setup.prepare_thread = [set = plan_.backends.set_threads, threads = config().learner.threads] {
+  const LearnerConfig& learning = config().learner;
+  setup.ranks.ranks = learning.ranks;
+  setup.ranks.optimizer =
+      learning.shard_optimizer ? gpu::OptimizerState::sharded : gpu::OptimizerState::whole;
+  setup.ranks.deadline =
+      std::chrono::milliseconds(static_cast<std::int64_t>(learning.rank_deadline_seconds * 1000));
+  setup.ranks.prepare_thread = [set = plan_.backends.set_threads,
+                                threads = std::max(1, learning.threads / learning.ranks)] {
     set(threads);
   };
   gpu::SamplingView view;
@@ -82,8 +89,8 @@ void Direction::spawn_learner() {
                          ? static_cast<float>(config().generator.temperature)
                          : 1.0f;
   view.banned = banned_tokens(*plan_.materials->tokenizer, plan_.materials->decoder);
-  setup.engine = [make = plan_.backends.training_engine, decoder = plan_.materials->decoder, view,
-                  tokens = config().learner.tokens_per_micro_batch] {
+  setup.ranks.engine = [make = plan_.backends.training_engine, decoder = plan_.materials->decoder,
+                        view, tokens = learning.tokens_per_micro_batch] {
     return make(decoder, view, tokens);
   };
   setup.weights = plan_.materials->weights;

@@ -172,8 +172,8 @@ struct Chief {
                                                           run.telemetry.get()});
     weights = system.spawn(broadcaster, BroadcasterPlan{quick(), run.telemetry.get()});
     LearnerSetup setup;
-    setup.prepare_thread = [] {};
-    setup.engine = [this] { return parts.training_engine(); };
+    setup.ranks.prepare_thread = [] {};
+    setup.ranks.engine = [this] { return parts.training_engine(); };
     setup.weights = parts.initial_weights();
     setup.update = parts.update;
     setup.deadlines = quick();
