@@ -78,6 +78,7 @@ class Checker {
     lengths();
     buffer();
     objective();
+    ranks();
     network();
     if (config_.stages.empty())
       problem({"stage"}, "there is no stage, so nothing would be done",
@@ -245,6 +246,21 @@ class Checker {
               "a group of " + text(b.group_size) + " does not fit into " +
                   text(config_.generator.slots) + " slots, so its prompt is run more than once",
               "give at least as many slots as group-size");
+  }
+
+  void ranks() {
+    const LearnerConfig& l = config_.learner;
+    if (l.ranks > 1 && config_.run.device.rfind("cuda", 0) == 0)
+      problem({"learner.ranks", "run.device"},
+              text(l.ranks) + " ranks are threads, and those share a learner on the CPU only",
+              "set ranks = 1, or run.device = \"cpu\"");
+    if (l.ranks > 1 && l.rank_deadline_seconds >= config_.director.stall_deadline_seconds)
+      warning({"learner.rank-deadline-seconds", "director.stall-deadline-seconds"},
+              "a lost rank would be taken for a run that stands still",
+              "give less than stall-deadline-seconds");
+    if (l.ranks == 1 && l.shard_optimizer)
+      warning({"learner.shard-optimizer", "learner.ranks"},
+              "one rank holds the whole state all the same", "set ranks to 2 or more");
   }
 
   void objective() {

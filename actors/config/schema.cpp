@@ -302,6 +302,17 @@ Section learner_section() {
       {
           {"threads", &C::threads, between(0, 4096), "threads",
            "Computing threads of the learner; 0: its share of run.threads."},
+          {"ranks", &C::ranks, between(1, 64), "ranks",
+           "Each is a thread with weights of its own and takes its part of every batch, by tokens; "
+           "learner.threads are shared out over them. The CPU only. A run is a function of this "
+           "number, but only in the last bits."},
+          {"shard-optimizer", &C::shard_optimizer, any(), "",
+           "Every rank holds the optimizer's state of its part of the weights only (ZeRO-1); the "
+           "result is the same to the bit."},
+          {"rank-deadline-seconds", &C::rank_deadline_seconds, positive(86400), "seconds",
+           "A rank that the others have waited for so long is lost: the update is not made, and "
+           "the "
+           "run ends with the weights of before."},
           {"tokens-per-micro-batch", &C::tokens_per_micro_batch, between(1, 1 << 30), "tokens",
            "Most tokens in one forward and backward pass; a batch of more is accumulated. Not for "
            "the result, but for speed and memory: few stay in the caches of a CPU, a GPU wants "

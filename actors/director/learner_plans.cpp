@@ -3,6 +3,7 @@
 #include "actors/director/role_plans.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 namespace troupe {
@@ -34,15 +35,22 @@ GatePlan gate_plan(const Config& config, const Materials& materials, const Backe
 LearnerSetup learner_setup(const Config& config, const Materials& materials,
                            const Backends& backends, Telemetry& telemetry) {
   LearnerSetup setup;
-  setup.prepare_thread = [set = backends.set_threads, threads = config.learner.threads] {
+  const LearnerConfig& learning = config.learner;
+  setup.ranks.ranks = learning.ranks;
+  setup.ranks.optimizer =
+      learning.shard_optimizer ? gpu::OptimizerState::sharded : gpu::OptimizerState::whole;
+  setup.ranks.deadline =
+      std::chrono::milliseconds(static_cast<std::int64_t>(learning.rank_deadline_seconds * 1000));
+  setup.ranks.prepare_thread = [set = backends.set_threads,
+                                threads = std::max(1, learning.threads / learning.ranks)] {
     set(threads);
   };
   gpu::SamplingView view;
   view.temperature =
       config.generator.temperature > 0 ? static_cast<float>(config.generator.temperature) : 1.0f;
   view.banned = banned_tokens(*materials.tokenizer, materials.decoder);
-  setup.engine = [make = backends.training_engine, decoder = materials.decoder, view,
-                  tokens = config.learner.tokens_per_micro_batch] {
+  setup.ranks.engine = [make = backends.training_engine, decoder = materials.decoder, view,
+                  tokens = learning.tokens_per_micro_batch] {
     return make(decoder, view, tokens);
   };
   setup.weights = materials.weights;

@@ -74,16 +74,31 @@ void LearnerState::begin(Self self, LearnerSetup setup, Director director) {
   activity_ = &setup_.telemetry->activity(name);
   timed_ = Timed(*setup_.telemetry, name);
   activity_->enter("start", true);
-  setup_.prepare_thread();
-  engine_ = setup_.engine();
-  engine_->load(setup_.weights.data());
+  team_ = std::make_unique<gpu::RankTeam>(setup_.ranks);
+  const auto weights = std::make_shared<const std::vector<float>>(std::move(setup_.weights));
+  together([weights](int, gpu::TrainingEngine& engine) { engine.load(weights->data()); });
   activity_->enter("wait for stage", false);
 }
 
+/// Has all ranks do the work. False if a rank was lost: a stage under way has ended then, with the
+/// weights before the update.
+bool LearnerState::together(const gpu::RankTeam::Work& work) {
+  const std::string lost = team_->run(work);
+  if (lost.empty()) return true;
+  lost_ = true;
+  if (plan_) end_stage("the update was stopped: " + lost);
+  return false;
+}
+
+/// A batch of several minibatches may have been half trained when a rank was lost.
+Weights LearnerState::last_whole() const {
+  return lost_ && plan_->rollout && published_ ? published_ : snapshot();
+}
+
 Weights LearnerState::snapshot() const {
-  const std::uint64_t elements = engine_->elements();
+  const std::uint64_t elements = team_->own().elements();
   const auto values = std::shared_ptr<float[]>(new float[elements]);
-  engine_->copy_weights(values.get());
+  team_->own().copy_weights(values.get());
   return {version_, gpu::weights_digest(values.get(), elements), values, elements};
 }
 
@@ -96,15 +111,18 @@ void LearnerState::begin_stage(const LearnerPlanPtr& plan) {
   recent_.clear();
   gate_share_.reset();
   last_ = {};
+  const bool keep = plan_->supervised && plan_->supervised->keep_optimizer;
+  if (!together([keep](int, gpu::TrainingEngine& engine) {
+        if (!keep) engine.reset_optimizer();
+      }))
+    return;
   if (plan_->supervised) {
-    if (!plan_->supervised->keep_optimizer) engine_->reset_optimizer();
     recorded_update_ = 0;
     recorded_positions_ = 0;
     recorded_seconds_ = setup_.telemetry->seconds_since_start();
     self_->send(self_, step_atom::value);
     return;
   }
-  engine_->reset_optimizer();
   publish([this] {
     // The KL penalty is taken against the weights at the start of the stage.
     reference_ = setup_.update.objective.kl_weight > 0 ? published_.values() : nullptr;
@@ -163,24 +181,37 @@ bool LearnerState::gate_is_open() {
   return *gate_share_ >= plan.gate->share;
 }
 
+/// False if a rank was lost.
+bool LearnerState::supervised_update() {
+  const SupervisedPlan& plan = *plan_->supervised;
+  gpu::AdamW adamw = setup_.update.adamw;
+  adamw.weight_decay = static_cast<float>(plan.weight_decay);
+  std::vector<gpu::Document> documents;
+  for (std::int32_t d = 0; d < plan.batch_documents; ++d) documents.push_back(plan.next_document());
+  const auto stats = std::make_shared<gpu::SupervisedStats>();
+  if (!together([documents = std::move(documents), adamw, rate = supervised_rate(),
+                 norm = setup_.update.max_gradient_norm,
+                 stats](int rank, gpu::TrainingEngine& engine) {
+        const auto own = gpu::supervised_update(engine, documents, adamw, norm, rate);
+        if (rank == 0) *stats = own;
+      }))
+    return false;
+  last_ = *stats;
+  return true;
+}
+
 void LearnerState::supervised_updates() {
   constexpr int kUpdatesPerStep = 20;
   constexpr double kSecondsPerStep =
       0.25;  // then messages are looked at: a stop must not wait long
   const double begin = setup_.telemetry->seconds_since_start();
   const SupervisedPlan& plan = *plan_->supervised;
-  gpu::AdamW adamw = setup_.update.adamw;
-  adamw.weight_decay = static_cast<float>(plan.weight_decay);
   activity_->enter("train", true);
   bool done = false;
   std::string failure;
   for (int i = 0; i < kUpdatesPerStep && !done; ++i) {
     if (i > 0 && setup_.telemetry->seconds_since_start() - begin > kSecondsPerStep) break;
-    std::vector<gpu::Document> documents;
-    for (std::int32_t d = 0; d < plan.batch_documents; ++d)
-      documents.push_back(plan.next_document());
-    last_ = gpu::supervised_update(*engine_, documents, adamw, setup_.update.max_gradient_norm,
-                                   supervised_rate());
+    if (!supervised_update()) return;
     ++update_;
     recorded_positions_ += last_.positions;
     if (refused_too_often(last_.refused, "a value is not finite"))
@@ -267,7 +298,7 @@ void LearnerState::ask_for_batch() {
 
 /// Of a rollout that went on under newer weights the part that one version sampled, from the start
 /// on.
-gpu::LogProbGap LearnerState::measure_gap(const std::vector<gpu::TrainingGroup>& groups) {
+std::vector<GapPart> LearnerState::gap_parts(const std::vector<gpu::TrainingGroup>& groups) const {
   std::map<PolicyVersion, std::vector<gpu::TrainingRollout>> chosen;
   std::int32_t left = plan_->rollout->gap_rollouts;
   for (const gpu::TrainingGroup& group : groups) {
@@ -282,13 +313,10 @@ gpu::LogProbGap LearnerState::measure_gap(const std::vector<gpu::TrainingGroup>&
       --left;
     }
   }
-  gpu::LogProbGap gap;
-  for (const auto& [version, parts] : chosen) {
-    std::vector<const gpu::TrainingRollout*> rollouts;
-    for (const gpu::TrainingRollout& part : parts) rollouts.push_back(&part);
-    gap.add(gpu::log_prob_gap(*engine_, rollouts, recent_.at(version)));
-  }
-  return gap;
+  std::vector<GapPart> parts;
+  for (auto& [version, rollouts] : chosen)
+    parts.push_back({recent_.at(version), std::move(rollouts)});
+  return parts;
 }
 
 /// The update refuses such tokens with an exception, which ends the learner: the metric must tell
@@ -310,21 +338,28 @@ void LearnerState::train(const BatchPtr& batch) {
   const double begin = setup_.telemetry->seconds_since_start();
   wait_seconds_ = begin - std::exchange(waiting_since_, std::nullopt).value_or(begin);
   const RolloutPlan& plan = *plan_->rollout;
-  const std::vector<gpu::TrainingGroup> groups = training_groups(*batch);
-  count_stale(groups);
-  const gpu::LogProbGap gap = measure_gap(groups);
+  PolicyTask task{
+      training_groups(*batch), {},        setup_.update, plan.schedule.at(update_ + 1), version_,
+      plan.staleness_bound,    reference_};
+  count_stale(task.groups);
+  task.gap_parts = gap_parts(task.groups);
+  task.config.adamw.weight_decay = static_cast<float>(plan.weight_decay);
+  const auto result = std::make_shared<PolicyResult>();
+  report_ = {version_, true, batch->id, "refused_update"};  // should a rank be lost
+  if (!together([task = std::move(task), result](int rank, gpu::TrainingEngine& engine) {
+        const PolicyResult own = train_policy(engine, task);
+        if (rank == 0) *result = own;
+      }))
+    return;
+  trained(batch, result->stats, result->gap, setup_.telemetry->seconds_since_start() - begin);
+}
+
+void LearnerState::trained(const BatchPtr& batch, const gpu::UpdateStats& stats,
+                           const gpu::LogProbGap& gap, double train_seconds) {
   stage_gap_.add(gap);
-  gpu::UpdateConfig config = setup_.update;
-  config.adamw.weight_decay = static_cast<float>(plan.weight_decay);
-  gpu::UpdateStats stats;
-  stats.learning_rate = static_cast<double>(plan.schedule.at(update_ + 1));
-  if (!groups.empty())
-    stats = gpu::policy_update(*engine_, groups, config, plan.schedule.at(update_ + 1), version_,
-                               plan.staleness_bound, reference_);
   ++update_;
   ++version_;
   report_ = {version_, true, batch->id, stats.refused && stats.steps == 0 ? "refused_update" : ""};
-  const double train_seconds = setup_.telemetry->seconds_since_start() - begin;
   std::string failure;
   if (refused_too_often(stats.refused, stats.refused_reason))
     failure = "updates were refused too often: " + stats.refused_reason;
@@ -390,7 +425,7 @@ void LearnerState::end_stage(const std::string& failure) {
   }
   activity_->enter("wait for stage", false);
   LearnerOutcome outcome;
-  outcome.weights = snapshot();
+  outcome.weights = last_whole();
   outcome.updates = update_;
   outcome.gap = stage_gap_;
   outcome.loss = last_.loss;

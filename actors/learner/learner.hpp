@@ -3,10 +3,12 @@
 #include "actors/generator/generator.hpp"  // EngineFactory
 #include "actors/interfaces.hpp"
 #include "actors/learner/gate.hpp"
+#include "actors/learner/policy_task.hpp"
 #include "actors/telemetry/telemetry.hpp"
 #include "actors/timed.hpp"
 #include "actors/waiting_line.hpp"
 #include "gpu/training/policy_update.hpp"
+#include "gpu/training/rank_team.hpp"
 
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
@@ -50,8 +52,7 @@ struct LearnerPlan {
 };
 
 struct LearnerSetup {
-  std::function<void()> prepare_thread;  // number of compute threads
-  std::function<std::unique_ptr<gpu::TrainingEngine>()> engine;
+  gpu::RankTeamSetup ranks;
   std::vector<float> weights;  // to begin with
   gpu::UpdateConfig update;
   Deadlines deadlines;
@@ -74,6 +75,7 @@ class LearnerState {
  private:
   // supervised stages
   void supervised_updates();
+  bool supervised_update();
   bool gate_is_open();
   float supervised_rate() const;
   // rl stages
@@ -81,11 +83,15 @@ class LearnerState {
   void ask_for_batch();
   void train(const BatchPtr& batch);
   void count_stale(const std::vector<gpu::TrainingGroup>& groups);
+  void trained(const BatchPtr& batch, const gpu::UpdateStats& stats, const gpu::LogProbGap& gap,
+               double train_seconds);
   void record(const Batch& batch, const gpu::UpdateStats& stats, const gpu::LogProbGap& gap,
               double train_seconds);
-  gpu::LogProbGap measure_gap(const std::vector<gpu::TrainingGroup>& groups);
+  std::vector<GapPart> gap_parts(const std::vector<gpu::TrainingGroup>& groups) const;
   // both
+  bool together(const gpu::RankTeam::Work& work);
   Weights snapshot() const;
+  Weights last_whole() const;
   void end_stage(const std::string& failure);
   bool nothing_too_often(const Batch& batch);
   bool refused_too_often(bool refused, const std::string& reason);
@@ -93,11 +99,11 @@ class LearnerState {
   Self self_ = nullptr;
   LearnerSetup setup_;
   Director director_;
-  std::unique_ptr<gpu::TrainingEngine> engine_;
+  std::unique_ptr<gpu::RankTeam> team_;
   LearnerPlanPtr plan_;
   std::int32_t update_ = 0, refused_ = 0, refused_in_a_row_ = 0, empty_in_a_row_ = 0;
   PolicyVersion version_ = 0;
-  bool stopping_ = false;
+  bool stopping_ = false, lost_ = false;
   TrainedReport report_;
   Weights published_;
   gpu::FlatWeights reference_;

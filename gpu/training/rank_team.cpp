@@ -77,7 +77,7 @@ bool RankTeam::Peer::idle_within(std::chrono::milliseconds time) {
   return changed.wait_for(lock, time, [this] { return !busy; });
 }
 
-RankTeam::RankTeam(RankTeamSetup setup) : deadline_(setup.deadline) {
+RankTeam::RankTeam(const RankTeamSetup& setup) : deadline_(setup.deadline) {
   setup.prepare_thread();
   if (setup.ranks == 1) {
     own_ = setup.engine();

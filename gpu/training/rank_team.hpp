@@ -26,7 +26,7 @@ class RankTeam {
   /// What all ranks do, each with its engine.
   using Work = std::function<void(int rank, TrainingEngine& engine)>;
 
-  explicit RankTeam(RankTeamSetup setup);
+  explicit RankTeam(const RankTeamSetup& setup);
   /// Waits for the ranks, but not for one that hangs: its thread is left behind.
   ~RankTeam();
   RankTeam(const RankTeam&) = delete;

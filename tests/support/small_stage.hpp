@@ -104,8 +104,8 @@ struct SmallStage : ActorFixture {
                   [this](ended_atom, const LearnerOutcome& ended) { outcome = ended; }};
         }));
     LearnerSetup setup;
-    setup.prepare_thread = [] {};
-    setup.engine = [this] { return parts.training_engine(); };
+    setup.ranks.prepare_thread = [] {};
+    setup.ranks.engine = [this] { return parts.training_engine(); };
     setup.weights = parts.initial_weights();
     setup.update = parts.update;
     setup.telemetry = telemetry();

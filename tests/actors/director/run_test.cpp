@@ -6,6 +6,7 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <caf/actor_system.hpp>
 #include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
@@ -298,6 +299,54 @@ TEST_CASE("the death of the learner ends the run with its last words and saves t
   CHECK(run.outcome.failure.find("the learner died") != std::string::npos);
   CHECK(run.outcome.failure.find("out of memory") != std::string::npos);
   CHECK(run.summary()["stages"][1]["ledger_imbalance"] == 0);
+  const auto base = gpu::load_model(run.files.directory / "base").weights;
+  CHECK(gpu::load_model(run.files.directory / "model").weights != base);
+}
+
+TEST_CASE("a run of several learner ranks trains and balances as one of one") {
+  Config config = small_config();
+  config.learner.ranks = 3;
+  config.learner.shard_optimizer = true;
+  Run run(config);
+  run.finish();
+  CHECK(run.outcome.failure == "");
+  const nlohmann::json stages = run.summary()["stages"];
+  CHECK(stages[0]["updates"] == 30);
+  CHECK(stages[1]["updates"] == 5);
+  CHECK(stages[1]["ledger_imbalance"] == 0);
+  CHECK(stages[1]["trained_tokens"] > 0);
+}
+
+TEST_CASE("a run whose learner loses a rank saves the weights before and says why") {
+  struct Mortal : support::BigramTrainingEngine {
+    using BigramTrainingEngine::BigramTrainingEngine;
+    void forward_backward(std::span<const gpu::Sequence> sequences,
+                          const gpu::Weigh& weigh) override {
+      constexpr int kLifetime = 33;  // the 30 updates of sft and some of rl
+      if (++updates > kLifetime) throw gpu::Error("out of memory");
+      BigramTrainingEngine::forward_backward(sequences, weigh);
+    }
+    int updates = 0;
+  };
+  Config config = small_config();
+  config.learner.ranks = 2;
+  config.stages[1].updates = 50;
+  Run run(config);
+  run.plan.backends.training_engine =
+      [made = std::make_shared<std::atomic<int>>(0), whole = run.plan.backends.training_engine](
+          const gpu::DecoderConfig& decoder, const gpu::SamplingView& view,
+          std::int64_t tokens) -> std::unique_ptr<gpu::TrainingEngine> {
+    if ((*made)++ == 0) return whole(decoder, view, tokens);  // rank 0
+    return std::make_unique<Mortal>(decoder.vocab_size, gpu::manifest_of(decoder).elements, view);
+  };
+  run.finish();
+  CHECK(run.outcome.failure.find("learner rank 1 failed: out of memory") != std::string::npos);
+  CHECK(run.outcome.failure.find("learner died") == std::string::npos);
+  const nlohmann::json rl = run.summary()["stages"][1];
+  CHECK(rl["updates"] >= 3);
+  CHECK(rl["updates"] < 50);
+  CHECK(rl["ledger_imbalance"] == 0);
+  CHECK(rl["dropped_tokens"]["refused_update"] > 0);
   const auto base = gpu::load_model(run.files.directory / "base").weights;
   CHECK(gpu::load_model(run.files.directory / "model").weights != base);
 }

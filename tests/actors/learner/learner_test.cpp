@@ -1,11 +1,13 @@
 #include "actors/learner/learner.hpp"
 
+#include "gpu/error.hpp"
 #include "tests/support/actor_fixture.hpp"
 #include "tests/support/bigram.hpp"
 #include "tests/support/rollouts.hpp"
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <cmath>
 #include <limits>
 
@@ -16,19 +18,42 @@ namespace {
 
 constexpr std::int32_t kVocab = 4;
 
+using Bigram = support::BigramTrainingEngine;
+std::unique_ptr<gpu::TrainingEngine> bigram() {
+  return std::make_unique<Bigram>(kVocab, kVocab * kVocab, gpu::SamplingView{});
+}
+
+/// Dies in its fifth update.
+struct Mortal : Bigram {
+  using Bigram::Bigram;
+  void forward_backward(std::span<const gpu::Sequence> sequences,
+                        const gpu::Weigh& weigh) override {
+    if (++updates == 5) throw gpu::Error("out of memory");
+    Bigram::forward_backward(sequences, weigh);
+  }
+  int updates = 0;
+};
+
+/// The engine of rank 0, which is made first, does not die.
+std::function<std::unique_ptr<gpu::TrainingEngine>()> mortal_peers() {
+  return [made = std::make_shared<std::atomic<int>>(0)]() -> std::unique_ptr<gpu::TrainingEngine> {
+    if ((*made)++ == 0) return bigram();
+    return std::make_unique<Mortal>(kVocab, kVocab * kVocab, gpu::SamplingView{});
+  };
+}
+
 struct LearnerFixture : support::ActorFixture {
-  LearnerFixture() {
+  explicit LearnerFixture(int ranks = 1,
+                          std::function<std::unique_ptr<gpu::TrainingEngine>()> engine = bigram) {
     director =
         caf::actor_cast<Director>(system.spawn([this](caf::event_based_actor*) -> caf::behavior {
           return {[](updated_atom, std::int32_t, const Weights&) {},
                   [this](ended_atom, const LearnerOutcome& ended) { outcomes.push_back(ended); }};
         }));
     LearnerSetup setup;
-    setup.prepare_thread = [] {};
-    setup.engine = [] {
-      return std::make_unique<support::BigramTrainingEngine>(kVocab, kVocab * kVocab,
-                                                             gpu::SamplingView{});
-    };
+    setup.ranks.prepare_thread = [] {};
+    setup.ranks.ranks = ranks;
+    setup.ranks.engine = std::move(engine);
     setup.weights.assign(kVocab * kVocab, 0.0f);
     setup.telemetry = telemetry();
     actor = system.spawn(learner, setup, director);
@@ -72,6 +97,31 @@ TEST_CASE_FIXTURE(LearnerFixture,
   CHECK(outcome.failure.empty());
   CHECK(outcome.updates == 50);
   for (std::int32_t i = 0; i < 3; ++i) CHECK(most_likely_after(outcome, i) == i + 1);
+}
+
+struct ThreeRanks : LearnerFixture {
+  ThreeRanks() : LearnerFixture(3) {}
+};
+struct MortalRank : LearnerFixture {
+  MortalRank() : LearnerFixture(2, mortal_peers()) {}
+};
+
+TEST_CASE_FIXTURE(ThreeRanks, "three ranks learn what one learns") {
+  const LearnerOutcome& outcome = run(counting_up(50));
+  CHECK(outcome.failure.empty());
+  CHECK(outcome.updates == 50);
+  for (std::int32_t i = 0; i < 3; ++i) CHECK(most_likely_after(outcome, i) == i + 1);
+}
+
+TEST_CASE_FIXTURE(MortalRank, "the loss of a rank ends the stage with the weights of before") {
+  const LearnerOutcome lost = run(counting_up(50));
+  CHECK(lost.failure.find("the update was stopped: ") == 0);
+  CHECK(lost.failure.find("learner rank 1 failed: out of memory") != std::string::npos);
+  CHECK(lost.updates == 4);
+  const std::uint64_t elements = kVocab * kVocab;
+  CHECK(lost.weights.digest() == gpu::weights_digest(lost.weights.values().get(), elements));
+  CHECK(lost.weights.values()[1] != 0);
+  CHECK(run(counting_up(50)).failure == lost.failure);  // and no other stage is begun
 }
 
 TEST_CASE_FIXTURE(LearnerFixture, "the gate keeps a stage going until its share is reached") {

@@ -206,8 +206,8 @@ struct Chief {
   }
   LearnerSetup learner_setup(Telemetry& telemetry) {
     LearnerSetup setup;
-    setup.prepare_thread = [] {};
-    setup.engine = [this] { return parts.training_engine(); };
+    setup.ranks.prepare_thread = [] {};
+    setup.ranks.engine = [this] { return parts.training_engine(); };
     setup.weights = parts.initial_weights();
     setup.update = parts.update;
     setup.deadlines = quick();

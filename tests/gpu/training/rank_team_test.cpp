@@ -33,7 +33,42 @@ void meet(TrainingEngine& engine) {
   engine.gather({1.0});
 }
 
+/// Rank 0 of two whose peer says nothing, and is lost when told so.
+struct LonelyRank final : Communicator {
+  int rank() const override { return 0; }
+  int size() const override { return 2; }
+  void all_reduce_sum(std::span<float>) override {}
+  void reduce_scatter_sum(std::span<float>, std::size_t) override {}
+  void all_gather(std::span<std::byte>, std::size_t) override {
+    if (lost) throw LostRank("the peer is gone");
+  }
+  void broadcast(std::span<std::byte>, int) override {}
+  void barrier() override {}
+  void abort(const std::string&) override {}
+  bool lost = false;
+};
+
 }  // namespace
+
+TEST_CASE("a rank that is lost while shards are gathered leaves the weights of before") {
+  const auto peer = std::make_shared<LonelyRank>();
+  const auto engine =
+      make_data_parallel_engine(bigram_team(1).engine(), peer, OptimizerState::sharded);
+  const std::vector<float> before(kVocab * kVocab, 0.25f);
+  engine->load(before.data());
+  const std::vector<std::int32_t> tokens{0, 1, 2, 3};
+  const std::vector<Sequence> sequences{{tokens, 1}, {tokens, 1}};  // one for each rank
+  engine->forward_backward(
+      sequences, [](std::size_t, std::span<const TokenValue>, std::span<TokenWeight> weights) {
+        for (TokenWeight& weight : weights) weight.log_prob = 1;
+      });
+  CHECK(engine->gradient_norm() > 0);
+  peer->lost = true;
+  CHECK_THROWS_AS(engine->step({}, 0.1f, 1.0f), LostRank);
+  std::vector<float> after(before.size());
+  engine->copy_weights(after.data());
+  CHECK(after == before);
+}
 
 TEST_CASE("every rank of a team does the work with an engine of its own") {
   for (const int ranks : {1, 3}) {

@@ -154,6 +154,7 @@ int state_of(Comm& comm) {
 
 }  // namespace
 
+// NOLINTBEGIN(readability-identifier-naming): NCCL gives them these names.
 extern "C" {
 
 int ncclGetVersion(int* version) {
@@ -259,10 +260,12 @@ int ncclBroadcast(const void* from, void* to, std::size_t count, int, int root, 
   add(self, Work::broadcast, from, to, count, root);
   return result;
 }
+}
+// NOLINTEND(readability-identifier-naming)
 
 /// What cudaStreamQuery tells of a real stream: whether all that was given to the process's
 /// communicators is done.
-bool fake_nccl_stream_idle() {
+extern "C" bool fake_nccl_stream_idle() {
   const std::lock_guard lock(mutex);
   bool idle = true;
   for (const auto& comm : comms) {
@@ -271,5 +274,4 @@ bool fake_nccl_stream_idle() {
     idle = idle && comm->pieces.empty();
   }
   return idle;
-}
 }
