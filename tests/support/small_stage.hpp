@@ -121,6 +121,11 @@ struct SmallStage : ActorFixture {
     settle();
   }
   void add_generator(const std::string& name, std::uint32_t incarnation) {
+    add_generator(name, incarnation, buffer);
+  }
+  /// `through`: the replay buffer, or whoever stands before it.
+  void add_generator(const std::string& name, std::uint32_t incarnation,
+                     const ReplayBuffer& through) {
     GeneratorPlan plan;
     plan.name = name;
     plan.incarnation = incarnation;
@@ -132,7 +137,7 @@ struct SmallStage : ActorFixture {
     plan.group_size = parts.options.group_size;
     plan.tickets_at_once = parts.options.batch;
     plan.telemetry = telemetry();
-    generators[name] = system.spawn(generator, plan, buffer, weights);
+    generators[name] = system.spawn(generator, plan, through, weights);
     for (const auto& [verifier_name, actor] : verifiers)
       caf::anon_send(actor, join_atom::value, name, generators[name]);
   }
