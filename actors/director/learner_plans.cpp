@@ -50,7 +50,7 @@ LearnerSetup learner_setup(const Config& config, const Materials& materials,
       config.generator.temperature > 0 ? static_cast<float>(config.generator.temperature) : 1.0f;
   view.banned = banned_tokens(*materials.tokenizer, materials.decoder);
   setup.ranks.engine = [make = backends.training_engine, decoder = materials.decoder, view,
-                  tokens = learning.tokens_per_micro_batch] {
+                        tokens = learning.tokens_per_micro_batch] {
     return make(decoder, view, tokens);
   };
   setup.weights = materials.weights;

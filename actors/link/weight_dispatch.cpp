@@ -64,7 +64,7 @@ WeightDesk::WeightDesk(WeightDispatch& dispatch, DeskTerms terms,
                        WeightDispatch::Origin broadcaster, std::string who)
     : dispatch_(dispatch),
       terms_(std::move(terms)),
-      packer_(std::move(packer)),
+      broadcaster_(std::move(broadcaster)),
       who_(std::move(who)) {
   KJ_IF_MAYBE (door, dispatch_.door_) {
     auto memory = std::make_unique<MemoryCarrier>(**door, dispatch_.terms_.carrier);

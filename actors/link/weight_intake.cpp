@@ -110,7 +110,8 @@ WeightIntake::~WeightIntake() noexcept(false) {
 }
 
 void WeightIntake::close() {
-  caf::anon_send_exit(opener_, caf::exit_reason::user_shutdown);
+  if (opener_) caf::anon_send_exit(opener_, caf::exit_reason::user_shutdown);
+  opener_ = nullptr;  // the thread of a detached actor ends once nobody refers to it, and its system only after that
 }
 
 void WeightIntake::describe(wire::WeightReceiver::Builder receiver) const {
@@ -149,6 +150,7 @@ kj::Promise<Weights> WeightIntake::fetch(wire::WeightSource::Client source,
 
 kj::Promise<Weights> WeightIntake::attest(const Parcel& parcel) {
   if (!parcel) return Weights{};
+  if (!opener_) return KJ_EXCEPTION(DISCONNECTED, "the run is over");
   return ask<Weights>(opener_, opener_, deadlines_.request, open_atom::value, parcel)
       .then([this](Weights weights) {
         if (terms_.delta != DeltaUse::never) held_ = weights;
