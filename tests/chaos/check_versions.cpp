@@ -52,12 +52,12 @@ Finding check_versions(const Run& run) {
                               " after " + text(last->version));
   }
   const Digests published = published_digests(run);
-  std::map<std::string, std::uint64_t> held;  // by file: one life of a process
+  std::map<std::string, std::uint64_t> held;  // by file, which is one life of a process, and actor
   for (const Held& one : run.held) {
     if (!published.contains(one.version))
       return broken(
           "I5", one.generator + " held version " + text(one.version) + ", which nobody published");
-    const auto [last, fresh] = held.emplace(one.file, one.version);
+    const auto [last, fresh] = held.emplace(one.file + " " + one.generator, one.version);
     if (!fresh && one.version <= last->second)
       return broken("I5", one.generator + " went from version " + text(last->second) + " to " +
                               text(one.version) + " (" + one.file + ")");

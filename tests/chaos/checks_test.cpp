@@ -254,6 +254,17 @@ TEST_CASE("an update without its rollouts breaks I14") {
   CHECK(broken_invariants(other_prompt.read()) == "I14");
 }
 
+TEST_CASE("a broadcaster elsewhere hands on what was published and nothing else") {
+  SampleRun sample;
+  sample.held.push_back(SampleRun::published(5));
+  sample.held.push_back(SampleRun::published(7));
+  CHECK(broken_invariants(sample.read()).empty());
+  sample.held.back()["digest"] = "other";
+  CHECK(broken_invariants(sample.read()) == "I8");
+  sample.held.back() = SampleRun::published(4);  // back again
+  CHECK(broken_invariants(sample.read()) == "I5");
+}
+
 TEST_CASE("weights other than those of the twin break I16") {
   SampleRun sample, twin;
   const Run same = twin.read();

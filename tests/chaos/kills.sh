@@ -5,7 +5,7 @@
 #   frozen   the job of tests, with a learning rate too small to change a weight: both runs must train the same rollouts
 #   small    the job of tests
 #   demo     the demo's job, of 1000 updates
-# TARGETS: names of the processes to be killed, as patterns (default "gen-* ver-*"). OUT: keeps the runs there.
+# TARGETS: names of the processes to be killed, as patterns (default "gen-* ver-* broadcaster"). OUT: keeps the runs there.
 # STOP_SECONDS: instead of killing it, stops (SIGSTOP) each in turn for that long.
 set -euo pipefail
 troupe=$(realpath "$1")
@@ -13,7 +13,7 @@ check=$(realpath "$2")
 job=$3
 kills=${4:-10}
 seed=${5:-$RANDOM}
-targets=${TARGETS:-gen-* ver-*}
+targets=${TARGETS:-gen-* ver-* broadcaster}
 stop_seconds=${STOP_SECONDS:-}
 fault=${stop_seconds:+stopped for $stop_seconds s}
 fault=${fault:-kill -9}
@@ -24,7 +24,7 @@ up=
 trap 'kill -9 $up 2> /dev/null || true; [ -n "${OUT:-}" ] || rm -rf "$work"' EXIT
 cd "$work"
 
-settings=(--set metrics.lineage=true --set director.restart-limit=1000)
+settings=(--set network.broadcaster=127.0.0.1:0 --set metrics.lineage=true --set director.restart-limit=1000)
 case $job in
   frozen) settings+=(--set stage.rl.learning-rate=1e-30 --set stage.rl.learning-rate-final=1e-30) ;&
   small)

@@ -59,7 +59,10 @@ void take(Run& run, const std::string& file, const Json& line) {
   } else if (type == "dropped") {
     run.dropped.push_back(dropped_of(line));
   } else if (type == "published") {
-    run.published.emplace_back(line.at("version"), line.at("digest"));
+    if (file == "lineage.jsonl")
+      run.published.emplace_back(line.at("version"), line.at("digest"));
+    else  // a broadcaster elsewhere hands on what it was given
+      run.held.push_back({file, "a broadcaster", line.at("digest"), line.at("version")});
   } else if (type == "held") {
     run.held.push_back({file, line.at("generator"), line.at("digest"), line.at("version")});
   }
