@@ -111,7 +111,8 @@ WeightIntake::~WeightIntake() noexcept(false) {
 
 void WeightIntake::close() {
   if (opener_) caf::anon_send_exit(opener_, caf::exit_reason::user_shutdown);
-  opener_ = nullptr;  // the thread of a detached actor ends once nobody refers to it, and its system only after that
+  opener_ =
+      nullptr;  // the thread of a detached actor ends once nobody refers to it, and its system only after that
 }
 
 void WeightIntake::describe(wire::WeightReceiver::Builder receiver) const {
