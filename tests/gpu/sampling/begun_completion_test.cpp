@@ -82,11 +82,6 @@ Completions uninterrupted(const MakeEngine& make, std::int32_t slots) {
   return all;
 }
 
-BegunCompletion begun(Completion unfinished) {
-  return {std::move(unfinished.tokens), std::move(unfinished.log_probs),
-          std::move(unfinished.versions)};
-}
-
 /// Each of a row of generators, of other sizes, leaves after a few steps; the last one finishes.
 Completions handed_from_one_to_the_next(const MakeEngine& make) {
   Completions all;
@@ -97,8 +92,8 @@ Completions handed_from_one_to_the_next(const MakeEngine& make) {
     for (GenerationRequest& one : open) generator.batch.submit(std::move(one));
     generator.run(all, slots == 7 ? 1000 : 4);
     open.clear();
-    for (Completion& one : generator.batch.abandon())
-      open.push_back(request(one.rollout, begun(std::move(one))));
+    for (const Completion& one : generator.batch.abandon())
+      open.push_back(request(one.rollout, {one.tokens, one.log_probs, one.versions}));
   }
   CHECK(open.empty());
   return all;
@@ -115,7 +110,9 @@ TEST_CASE("what is handed from one to the next is what one alone samples to the 
   const Completions handed = handed_from_one_to_the_next(own_engine);
   REQUIRE(handed.size() == kRollouts);
   int crossed = 0;
-  for (const auto& [rollout, completion] : handed) {
+  for (const auto& entry : handed) {
+    const Completion& completion = entry.second;
+    const std::uint64_t rollout = completion.rollout;
     CAPTURE(rollout);
     CHECK(completion.tokens == whole.at(rollout).tokens);
     CHECK(same_bits(completion.log_probs, whole.at(rollout).log_probs));
@@ -130,7 +127,9 @@ TEST_CASE("with the LibTorch engine what is handed on has the tokens that one al
   const Completions whole = uninterrupted(torch_engine, 16);
   const Completions handed = handed_from_one_to_the_next(torch_engine);
   REQUIRE(handed.size() == kRollouts);
-  for (const auto& [rollout, completion] : handed) {
+  for (const auto& entry : handed) {
+    const Completion& completion = entry.second;
+    const std::uint64_t rollout = completion.rollout;
     CAPTURE(rollout);
     CHECK(completion.tokens == whole.at(rollout).tokens);
     REQUIRE(completion.log_probs.size() == whole.at(rollout).log_probs.size());
