@@ -249,7 +249,7 @@ TEST_CASE("a ticket does not go round among those who hand over nonsense") {
   config.attempt_limit = 3;
   Fixture world(config);
   for (std::uint32_t attempt = 0; attempt < 3; ++attempt) {
-    const auto tickets = world.grant("g" + std::to_string(attempt));
+    const auto tickets = world.grant(std::string(1, static_cast<char>('a' + attempt)));
     REQUIRE_FALSE(tickets.empty());
     world.hand_over(0, 0, {{9, 3}}, attempt);
   }
