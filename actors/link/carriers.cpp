@@ -55,7 +55,7 @@ kj::Promise<Carried> MemoryCarrier::carry(const Shipment& shipment, wire::Weight
         if (!carried.refusal.empty()) *refused = true;
         return carried;
       })
-      .attach(kj::defer([&door = door_, token] { door.withdraw(token); }));
+      .attach(kj::defer(door_.withdrawal(token)));
 }
 
 bool DeltaCarrier::suits(const Shipment& shipment, wire::WeightReceiver::Reader receiver) const {

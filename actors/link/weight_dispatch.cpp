@@ -20,6 +20,7 @@ WeightDispatch::WeightDispatch(wire::Loop& loop, WeightTerms terms, Telemetry& t
 
 WeightDispatch::~WeightDispatch() noexcept(false) {
   close();
+  *self_ = nullptr;
 }
 
 void WeightDispatch::close() {
@@ -63,6 +64,7 @@ caf::actor WeightDispatch::packer_for(const Broadcaster& broadcaster) {
 WeightDesk::WeightDesk(WeightDispatch& dispatch, DeskTerms terms,
                        WeightDispatch::Origin broadcaster, std::string who)
     : dispatch_(dispatch),
+      life_(dispatch.self_),
       terms_(std::move(terms)),
       broadcaster_(std::move(broadcaster)),
       who_(std::move(who)) {
@@ -76,7 +78,7 @@ WeightDesk::WeightDesk(WeightDispatch& dispatch, DeskTerms terms,
 }
 
 WeightDesk::~WeightDesk() noexcept(false) {
-  dispatch_.source_gone();
+  if (*life_ != nullptr) dispatch_.source_gone();
 }
 
 kj::Promise<void> WeightDesk::next(NextContext context) {

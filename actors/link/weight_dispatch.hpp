@@ -13,7 +13,7 @@
 
 namespace troupe {
 
-/// One per process that serves weights. Lives on the loop, and longer than the sources that it makes.
+/// One per process that serves weights. Lives on the loop; the sources that it made answer no more once it is gone.
 class WeightDispatch {
  public:
   WeightDispatch(wire::Loop& loop, WeightTerms terms, Telemetry& telemetry);
@@ -44,6 +44,7 @@ class WeightDispatch {
   std::map<caf::actor_addr, caf::actor_addr> packers_;  // by broadcaster
   std::size_t sources_ = 0;
   bool closed_ = false;
+  std::shared_ptr<WeightDispatch*> self_ = std::make_shared<WeightDispatch*>(this);  // null: gone
 };
 
 /// One receiver's way to the newest version.
@@ -61,6 +62,7 @@ class WeightDesk final : public wire::WeightSource::Server {
                           wire::WeightSink::Client sink, std::size_t carrier);
 
   WeightDispatch& dispatch_;
+  const std::shared_ptr<WeightDispatch*> life_;  // the loop may drop a session after all else
   DeskTerms terms_;
   WeightDispatch::Origin broadcaster_;
   std::string who_;

@@ -70,12 +70,14 @@ MemoryDoor::MemoryDoor(Loop& loop) : timer_(loop.timer) {
 
 MemoryToken MemoryDoor::offer(std::shared_ptr<const SealedMemory> memory) {
   const MemoryToken token = random_token();
-  offers_[token] = std::move(memory);
+  (*offers_)[token] = std::move(memory);
   return token;
 }
 
-void MemoryDoor::withdraw(const MemoryToken& token) {
-  offers_.erase(token);
+std::function<void()> MemoryDoor::withdrawal(const MemoryToken& token) const {
+  return [offers = std::weak_ptr<Offers>(offers_), token] {
+    if (const auto left = offers.lock()) left->erase(token);
+  };
 }
 
 kj::Promise<void> MemoryDoor::serve() {
@@ -93,10 +95,10 @@ kj::Promise<void> MemoryDoor::hand_over(kj::Own<kj::AsyncIoStream> stream) {
   auto& visitor = *stream;
   return visitor.read(shown.data(), shown.size())
       .then([this, &shown, &visitor]() -> kj::Promise<void> {
-        const auto found = offers_.find(shown);
-        KJ_REQUIRE(found != offers_.end(), "an unknown token");
+        const auto found = offers_->find(shown);
+        KJ_REQUIRE(found != offers_->end(), "an unknown token");
         const auto memory = found->second;
-        offers_.erase(found);
+        offers_->erase(found);
         auto file = kj::heap<int>(memory->descriptor());
         auto mark = kj::heap<kj::byte>(kj::byte{1});
         auto written = descriptors(visitor).writeWithFds(kj::arrayPtr(mark.get(), 1), nullptr,

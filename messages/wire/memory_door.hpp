@@ -4,6 +4,7 @@
 #include "messages/wire/sealed_memory.hpp"
 
 #include <array>
+#include <functional>
 #include <kj/array.h>
 #include <kj/async-io.h>
 #include <kj/async.h>
@@ -27,7 +28,8 @@ class MemoryDoor final : private kj::TaskSet::ErrorHandler {
   const std::string& socket() const { return socket_; }
   /// From now on whoever shows the answer gets the memory, once.
   MemoryToken offer(std::shared_ptr<const SealedMemory> memory);
-  void withdraw(const MemoryToken& token);
+  /// Takes the offer back. What is returned may be called after the door is gone.
+  std::function<void()> withdrawal(const MemoryToken& token) const;
 
  private:
   kj::Promise<void> serve();
@@ -37,7 +39,8 @@ class MemoryDoor final : private kj::TaskSet::ErrorHandler {
   kj::Timer& timer_;
   std::string socket_;
   kj::Own<kj::ConnectionReceiver> port_;
-  std::map<MemoryToken, std::shared_ptr<const SealedMemory>> offers_;
+  using Offers = std::map<MemoryToken, std::shared_ptr<const SealedMemory>>;
+  const std::shared_ptr<Offers> offers_ = std::make_shared<Offers>();
   kj::TaskSet tasks_{*this};
 };
 

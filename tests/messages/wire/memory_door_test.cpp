@@ -86,7 +86,7 @@ TEST_CASE_FIXTURE(Doorway, "a wrong or withdrawn token gets nothing") {
   token[31] ^= 1;
   CHECK_THROWS_AS(fetch(token), kj::Exception);
   token[31] ^= 1;
-  door.withdraw(token);
+  door.withdrawal(token)();
   CHECK(memory.use_count() == 1);
   CHECK_THROWS_AS(fetch(token), kj::Exception);
 }
