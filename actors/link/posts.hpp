@@ -6,78 +6,60 @@
 
 namespace troupe {
 
-class GeneratorPostDesk final : public wire::GeneratorPost::Server {
+/// What the posts have in common: each belongs to the seat of one session.
+template <class Post>
+class SeatedPost : public Post::Server {
  public:
-  GeneratorPostDesk(FrontDesk& desk, std::string name, std::uint64_t session)
+  SeatedPost(FrontDesk& desk, std::string name, std::uint64_t session)
       : desk_(desk), name_(std::move(name)), session_(session) {}
+  kj::Promise<void> report(typename Post::Server::ReportContext context) override {
+    desk_.report(name_, session_, read_report(context.getParams().getFacts()));
+    return kj::READY_NOW;
+  }
+
+ protected:
+  FrontDesk& desk_;
+  const std::string name_;
+  const std::uint64_t session_;
+};
+
+class GeneratorPostDesk final : public SeatedPost<wire::GeneratorPost> {
+ public:
+  using SeatedPost::SeatedPost;
   kj::Promise<void> enlist(EnlistContext context) override {
     desk_.enlist(name_, session_, {.generator = context.getParams().getSite()});
     return kj::READY_NOW;
   }
-  kj::Promise<void> report(ReportContext context) override {
-    desk_.report(name_, session_, read_report(context.getParams().getFacts()));
-    return kj::READY_NOW;
-  }
   kj::Promise<void> leave(LeaveContext) override { return desk_.leave(name_, session_); }
-
- private:
-  FrontDesk& desk_;
-  std::string name_;
-  std::uint64_t session_;
 };
 
-class VerifierPostDesk final : public wire::VerifierPost::Server {
+class VerifierPostDesk final : public SeatedPost<wire::VerifierPost> {
  public:
-  VerifierPostDesk(FrontDesk& desk, std::string name, std::uint64_t session)
-      : desk_(desk), name_(std::move(name)), session_(session) {}
+  using SeatedPost::SeatedPost;
   kj::Promise<void> enlist(EnlistContext context) override {
     desk_.enlist(name_, session_, {.verifier = context.getParams().getSite()});
     return kj::READY_NOW;
   }
-  kj::Promise<void> report(ReportContext context) override {
-    desk_.report(name_, session_, read_report(context.getParams().getFacts()));
-    return kj::READY_NOW;
-  }
-
- private:
-  FrontDesk& desk_;
-  std::string name_;
-  std::uint64_t session_;
 };
 
-class BroadcasterPostDesk final : public wire::BroadcasterPost::Server {
+class BroadcasterPostDesk final : public SeatedPost<wire::BroadcasterPost> {
  public:
-  BroadcasterPostDesk(FrontDesk& desk, std::string name, std::uint64_t session)
-      : desk_(desk), name_(std::move(name)), session_(session) {}
+  using SeatedPost::SeatedPost;
   kj::Promise<void> enlist(EnlistContext context) override {
     const auto params = context.getParams();
     desk_.enlist(name_, session_, {.broadcaster = params.getSite()});
     desk_.weights_at(params.getAddress());
     return kj::READY_NOW;
   }
-  kj::Promise<void> report(ReportContext context) override {
-    desk_.report(name_, session_, read_report(context.getParams().getFacts()));
-    return kj::READY_NOW;
-  }
-
- private:
-  FrontDesk& desk_;
-  std::string name_;
-  std::uint64_t session_;
 };
 
-class LearnerPostDesk final : public wire::LearnerPost::Server {
+class LearnerPostDesk final : public SeatedPost<wire::LearnerPost> {
  public:
-  LearnerPostDesk(FrontDesk& desk, std::string name, std::uint64_t session)
-      : desk_(desk), name_(std::move(name)), session_(session) {}
+  using SeatedPost::SeatedPost;
   kj::Promise<void> enlist(EnlistContext context) override {
     const auto params = context.getParams();
     desk_.enlist(name_, session_,
                  {.learner = params.getSite(), .learner_weights = params.getWeights()});
-    return kj::READY_NOW;
-  }
-  kj::Promise<void> report(ReportContext context) override {
-    desk_.report(name_, session_, read_report(context.getParams().getFacts()));
     return kj::READY_NOW;
   }
   kj::Promise<void> trained(TrainedContext context) override {
@@ -95,11 +77,6 @@ class LearnerPostDesk final : public wire::LearnerPost::Server {
     return desk_.tell_stand_in(name_, session_, ended_atom::value, params.getCast(),
                                read_outcome(params.getOutcome()));
   }
-
- private:
-  FrontDesk& desk_;
-  std::string name_;
-  std::uint64_t session_;
 };
 
 class ObserverPostDesk final : public wire::ObserverPost::Server {
