@@ -10,34 +10,34 @@ namespace troupe {
 template <class Post>
 class SeatedPost : public Post::Server {
  public:
-  SeatedPost(FrontDesk& desk, std::string name, std::uint64_t session)
-      : desk_(desk), name_(std::move(name)), session_(session) {}
+  SeatedPost(FrontDesk& at, std::string who, std::uint64_t stay)
+      : desk(at), name(std::move(who)), session(stay) {}
   kj::Promise<void> report(typename Post::Server::ReportContext context) override {
-    desk_.report(name_, session_, read_report(context.getParams().getFacts()));
+    desk.report(name, session, read_report(context.getParams().getFacts()));
     return kj::READY_NOW;
   }
 
  protected:
-  FrontDesk& desk_;
-  const std::string name_;
-  const std::uint64_t session_;
+  FrontDesk& desk;
+  const std::string name;
+  const std::uint64_t session;
 };
 
 class GeneratorPostDesk final : public SeatedPost<wire::GeneratorPost> {
  public:
   using SeatedPost::SeatedPost;
   kj::Promise<void> enlist(EnlistContext context) override {
-    desk_.enlist(name_, session_, {.generator = context.getParams().getSite()});
+    desk.enlist(name, session, {.generator = context.getParams().getSite()});
     return kj::READY_NOW;
   }
-  kj::Promise<void> leave(LeaveContext) override { return desk_.leave(name_, session_); }
+  kj::Promise<void> leave(LeaveContext) override { return desk.leave(name, session); }
 };
 
 class VerifierPostDesk final : public SeatedPost<wire::VerifierPost> {
  public:
   using SeatedPost::SeatedPost;
   kj::Promise<void> enlist(EnlistContext context) override {
-    desk_.enlist(name_, session_, {.verifier = context.getParams().getSite()});
+    desk.enlist(name, session, {.verifier = context.getParams().getSite()});
     return kj::READY_NOW;
   }
 };
@@ -47,8 +47,8 @@ class BroadcasterPostDesk final : public SeatedPost<wire::BroadcasterPost> {
   using SeatedPost::SeatedPost;
   kj::Promise<void> enlist(EnlistContext context) override {
     const auto params = context.getParams();
-    desk_.enlist(name_, session_, {.broadcaster = params.getSite()});
-    desk_.weights_at(params.getAddress());
+    desk.enlist(name, session, {.broadcaster = params.getSite()});
+    desk.weights_at(params.getAddress());
     return kj::READY_NOW;
   }
 };
@@ -58,24 +58,24 @@ class LearnerPostDesk final : public SeatedPost<wire::LearnerPost> {
   using SeatedPost::SeatedPost;
   kj::Promise<void> enlist(EnlistContext context) override {
     const auto params = context.getParams();
-    desk_.enlist(name_, session_,
-                 {.learner = params.getSite(), .learner_weights = params.getWeights()});
+    desk.enlist(name, session,
+                {.learner = params.getSite(), .learner_weights = params.getWeights()});
     return kj::READY_NOW;
   }
   kj::Promise<void> trained(TrainedContext context) override {
     const auto params = context.getParams();
-    return desk_.tell_stand_in(name_, session_, record_atom::value, params.getSequence(),
-                               LearnerNews(read_record(params.getRecord())));
+    return desk.tell_stand_in(name, session, record_atom::value, params.getSequence(),
+                              LearnerNews(read_record(params.getRecord())));
   }
   kj::Promise<void> supervised(SupervisedContext context) override {
     const auto params = context.getParams();
-    return desk_.tell_stand_in(name_, session_, record_atom::value, params.getSequence(),
-                               LearnerNews(read_record(params.getRecord())));
+    return desk.tell_stand_in(name, session, record_atom::value, params.getSequence(),
+                              LearnerNews(read_record(params.getRecord())));
   }
   kj::Promise<void> ended(EndedContext context) override {
     const auto params = context.getParams();
-    return desk_.tell_stand_in(name_, session_, ended_atom::value, params.getCast(),
-                               read_outcome(params.getOutcome()));
+    return desk.tell_stand_in(name, session, ended_atom::value, params.getCast(),
+                              read_outcome(params.getOutcome()));
   }
 };
 
