@@ -1,4 +1,6 @@
+#include "actors/cli/command_words.hpp"
 #include "actors/cli/commands.hpp"
+#include "actors/config/schema.hpp"
 #include "actors/config/suggest.hpp"
 
 #include <CLI/CLI.hpp>
@@ -15,7 +17,7 @@ constexpr const char* kFooter =
 
 void add_config_options(CLI::App& command, std::string& config,
                         std::vector<std::string>& overrides) {
-  command.add_option("config", config, "Config file (TOML)")->required();
+  command.add_option("config", config, "Config file (TOML)")->required()->type_name("FILE");
   command
       .add_option("--set", overrides,
                   "Override one key: section.key=value, stage.NAME.key=value (repeat for more)")
@@ -44,7 +46,9 @@ void add_pki_command(CLI::App& app, troupe::PkiOptions& options, int& code) {
     return command;
   };
   const auto add_directory = [&](CLI::App* command) {
-    command->add_option("dir", options.directory, "The authority's directory")->required();
+    command->add_option("dir", options.directory, "The authority's directory")
+        ->required()
+        ->type_name("DIR");
   };
   const auto add_days = [&](CLI::App* command, const char* what) {
     command->add_option("--days", options.days, what)->check(CLI::Range(1, 36500));
@@ -58,10 +62,9 @@ void add_pki_command(CLI::App& app, troupe::PkiOptions& options, int& code) {
 
   CLI::App* issue = add("issue", "Issue NAME.pem and NAME.key", troupe::pki_issue);
   add_directory(issue);
-  issue
-      ->add_option("--role", options.role,
-                   "director, learner, replay-buffer, broadcaster, generator, verifier or observer")
-      ->required();
+  issue->add_option("--role", options.role, "What it may do in a run")
+      ->required()
+      ->type_name("{director,learner,replay-buffer,broadcaster,generator,verifier,observer}");
   issue
       ->add_option("--name", options.name,
                    "1 to 63 of a-z, 0-9, -; PREFIX-*: one certificate for every generator, "
@@ -76,7 +79,9 @@ void add_pki_command(CLI::App& app, troupe::PkiOptions& options, int& code) {
 
   CLI::App* show =
       add("show", "Role, name, hosts, validity and state of certificates", troupe::pki_show);
-  show->add_option("path", options.paths, "Directories of authorities, certificates")->required();
+  show->add_option("path", options.paths, "Directories of authorities, certificates")
+      ->required()
+      ->type_name("FILE");
   show->add_flag("--json", options.json, "As a JSON array");
   show->footer("example: troupe pki show pki --json");
 
@@ -109,14 +114,19 @@ void add_serve_command(CLI::App& app, troupe::ServeOptions& options, int& code) 
                      "Name in the run and of the certificate (default: role and host)");
   command.add_option("--director", options.director,
                      "host:port to dial or to listen on (network.director)");
-  command.add_option("--pki", options.pki, "Folder of the certificates (network.pki)");
-  command.add_option("--out", options.out, "Folder for this process's files (run.out)");
+  command.add_option("--pki", options.pki, "Folder of the certificates (network.pki)")
+      ->type_name("DIR");
+  command.add_option("--out", options.out, "Folder for this process's files (run.out)")
+      ->type_name("DIR");
   command.add_option("--threads", options.threads, "Compute threads, 0: all cores (run.threads)");
-  command.add_option(
-      "--ready-file", options.ready_file,
-      "director: written as JSON with address and run directory once it can be dialled");
-  command.add_option("--run-directory", options.run_directory,
-                     "director: a folder that is there, instead of a new one under run.out");
+  command
+      .add_option("--ready-file", options.ready_file,
+                  "director: written as JSON with address and run directory once it can be dialled")
+      ->type_name("FILE");
+  command
+      .add_option("--run-directory", options.run_directory,
+                  "director: a folder that is there, instead of a new one under run.out")
+      ->type_name("DIR");
   command.add_flag("--plain", options.plain, "One line per update even on a terminal");
   command.add_flag("--quiet", options.quiet, "Only warnings and the closing table");
   command.add_flag("--trace", options.trace, "director: also write trace.json for Perfetto");
@@ -141,7 +151,8 @@ void add_status_command(CLI::App& app, troupe::StatusOptions& options, int& code
   CLI::App& command =
       *app.add_subcommand("status", "Who is there: roles, versions, lag, throughput, links");
   command.add_option("address", options.address, "host:port of the director's process")->required();
-  command.add_option("--pki", options.pki, "Folder of the certificates, with one of role observer");
+  command.add_option("--pki", options.pki, "Folder of the certificates, with one of role observer")
+      ->type_name("DIR");
   command.add_option("--name", options.name, "Name of that certificate");
   command.add_option("--timeout", options.seconds, "Seconds to wait for an answer")
       ->check(CLI::Range(0.1, 3600.0));
@@ -178,13 +189,43 @@ void add_up_command(CLI::App& app, troupe::UpOptions& options, int& code) {
 void add_scale_command(CLI::App& app, troupe::ScaleOptions& options, int& code) {
   CLI::App& command = *app.add_subcommand("scale", "Add or remove processes of a run of troupe up");
   command.option_defaults()->always_capture_default(false);
-  command.add_option("run", options.run_directory, "Its run directory")->required();
+  command.add_option("run", options.run_directory, "Its run directory")
+      ->required()
+      ->type_name("DIR");
   command.add_option("--generators", options.generators, "How many there shall be")
       ->check(CLI::Range(1, 1000));
   command.add_option("--verifiers", options.verifiers, "How many there shall be")
       ->check(CLI::Range(1, 1000));
   command.footer("example: troupe scale runs/r1-zero-addition --generators 3");
   command.callback([&] { code = troupe::scale(options); });
+}
+
+/// Keys of all sections that a config has once, as --set takes them.
+std::vector<std::string> config_keys() {
+  std::vector<std::string> keys;
+  for (const troupe::config::Section& section : troupe::config::sections())
+    if (&section != &troupe::config::stage_section())
+      for (const std::string& key : section.key_names()) keys.push_back(section.name + "." + key);
+  return keys;
+}
+
+void add_commands_about_commands(CLI::App& app, std::string& shell, int& code) {
+  CLI::App& completion =
+      *app.add_subcommand("completion", "Print a script that completes troupe's command line");
+  completion.add_option("shell", shell, "Which shell it is for")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  completion.footer("example: source <(troupe completion bash)");
+  completion.callback([&app, &shell, &code] {
+    std::cout << troupe::completion_script(troupe::command_words(app), config_keys(), shell);
+    code = std::cout.flush() ? troupe::exit_ok : troupe::exit_failed;
+  });
+  CLI::App& manual = *app.add_subcommand("manual", "Print the manual page");
+  manual.footer("example: troupe manual | man -l -");
+  manual.callback([&app, &code] {
+    std::cout << troupe::manual_page(troupe::command_words(app), "troupe " TROUPE_VERSION);
+    code = std::cout.flush() ? troupe::exit_ok : troupe::exit_failed;
+  });
 }
 
 }  // namespace
@@ -204,7 +245,7 @@ int main(int argc, char** argv) {
   std::string seed, threads;
   CLI::App* train_command = app.add_subcommand("train", "Run the stages of a config");
   add_config_options(*train_command, config, overrides);
-  train_command->add_option("--out", out, "Folder for run directories (run.out)");
+  train_command->add_option("--out", out, "Folder for run directories (run.out)")->type_name("DIR");
   train_command->add_option("--seed", seed, "Seed of everything random (run.seed)");
   train_command->add_option("--threads", threads, "Compute threads, 0: all cores (run.threads)");
   train_command->add_flag("--trace", training.trace, "Also write trace.json for Perfetto");
@@ -226,8 +267,10 @@ int main(int argc, char** argv) {
   CLI::App* eval_command =
       app.add_subcommand("eval", "Pass rates of a model directory on held-out prompts");
   eval_command->add_option("model", evaluation.model, "Model directory (Hugging Face layout)")
-      ->required();
-  eval_command->add_option("--data", evaluation.data, "JSONL file with prompt and answer");
+      ->required()
+      ->type_name("DIR");
+  eval_command->add_option("--data", evaluation.data, "JSONL file with prompt and answer")
+      ->type_name("FILE");
   eval_command->add_option("--digits", evaluation.digits, "Built-in addition: numbers of digits")
       ->delimiter(',');
   eval_command->add_option("--prompts", evaluation.prompts, "Built-in addition: held-out prompts")
@@ -245,7 +288,9 @@ int main(int argc, char** argv) {
 
   SampleOptions sampling;
   CLI::App* sample_command = app.add_subcommand("sample", "Sample completions of prompts");
-  sample_command->add_option("model", sampling.model, "Model directory")->required();
+  sample_command->add_option("model", sampling.model, "Model directory")
+      ->required()
+      ->type_name("DIR");
   sample_command->add_option("prompts", sampling.prompts, "Prompts")->required();
   sample_command->add_option("-n,--count", sampling.count, "Completions per prompt")
       ->check(CLI::Range(1, 100000));
@@ -267,7 +312,8 @@ int main(int argc, char** argv) {
   data_command->require_subcommand(1);
   CLI::App* addition = data_command->add_subcommand("addition", "Sums with zero-padded operands");
   addition->add_option("file", data.file, "The JSONL file to write; one that is there is replaced")
-      ->required();
+      ->required()
+      ->type_name("FILE");
   addition->add_option("--digits", data.digits, "Numbers of digits, e.g. 2,3")
       ->delimiter(',')
       ->check(CLI::Range(1, 18));
@@ -307,8 +353,12 @@ int main(int argc, char** argv) {
   CLI::App* version_command = app.add_subcommand("version", "Version, libraries and devices found");
   version_command->callback([&] { code = version(); });
 
-  const std::vector<std::string> commands = {"train",  "up",   "scale", "serve", "status", "eval",
-                                             "sample", "data", "check", "pki",   "version"};
+  std::string shell;
+  add_commands_about_commands(app, shell, code);
+
+  const std::vector<std::string> commands = {"train",   "up",         "scale", "serve", "status",
+                                             "eval",    "sample",     "data",  "check", "pki",
+                                             "version", "completion", "manual"};
   if (argc > 1 && unknown_command(argv[1], commands)) return exit_bad_input;
   if (argc > 2 && argv[1] == std::string("pki") &&
       unknown_command(argv[2], {"init", "issue", "show", "renew", "revoke"}))
