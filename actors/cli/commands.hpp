@@ -28,6 +28,7 @@ struct TrainOptions {
   std::filesystem::path config;
   std::vector<std::string> overrides;
   bool trace = false, quiet = false, plain = false;
+  bool json_progress = false;            // on stdout nothing but the lines of metrics.jsonl
   std::optional<DirectorProcess> serve;  // none: everything is in this process
 };
 int train(const TrainOptions& options);
@@ -39,7 +40,7 @@ struct ServeOptions {
   std::string name;                                 // empty: of the role and the host
   std::string director, pki, out, threads;          // more overrides; empty: as in the config
   std::filesystem::path ready_file, run_directory;  // as in DirectorProcess
-  bool plain = false, quiet = false, trace = false;
+  bool plain = false, quiet = false, trace = false, json_progress = false;
 };
 /// What one process or pod runs: a role or set of roles.
 int serve(const ServeOptions& options);
@@ -47,7 +48,7 @@ int serve(const ServeOptions& options);
 struct UpOptions {
   std::string config;
   std::vector<std::string> overrides;
-  bool plain = false, quiet = false, trace = false;
+  bool plain = false, quiet = false, trace = false, json_progress = false;
 };
 /// A run as local processes over mutual TLS: starts them, watches them, ends them.
 int up(const UpOptions& options);
@@ -66,6 +67,14 @@ struct StatusOptions {
   double seconds = 5;  // deadline
 };
 int status(const StatusOptions& options);
+
+struct ReportOptions {
+  std::vector<std::filesystem::path> runs;  // run directories
+  std::filesystem::path html;               // the page to write; empty: none
+  bool json = false;
+};
+/// Runs side by side.
+int report(const ReportOptions& options);
 
 struct EvalOptions {
   std::filesystem::path model;

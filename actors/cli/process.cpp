@@ -59,6 +59,7 @@ TelemetryOptions telemetry_options(const Config& config, const fs::path& directo
   telemetry.metrics_address = config.metrics.address;
   telemetry.metrics_port = config.metrics.port;
   telemetry.lineage = config.metrics.lineage;
+  telemetry.tensorboard = config.metrics.tensorboard;
   telemetry.run_name = directory.filename().string();
   telemetry.config_json = config_json(config);
   telemetry.config_digest = config_digest(config);

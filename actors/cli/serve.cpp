@@ -64,6 +64,7 @@ int serve_director(const ServeOptions& options, const Roles& roles) {
   training.overrides = options.overrides;
   training.plain = options.plain;
   training.quiet = options.quiet;
+  training.json_progress = options.json_progress;
   training.trace = options.trace;
   training.serve =
       DirectorProcess{options.name.empty() ? "director" : options.name, roles.contains("generator"),

@@ -112,7 +112,9 @@ int train(const TrainOptions& options) {
   const bool placed = options.serve && !options.serve->run_directory.empty();
   const fs::path directory = placed ? options.serve->run_directory : new_run_directory(config.run);
   TelemetryOptions seen = telemetry_options(config, directory, materials.decoder);
-  seen.terminal_status = !options.plain && isatty(STDERR_FILENO) == 1 && isatty(STDOUT_FILENO) == 1;
+  seen.terminal_status = !options.plain && !options.json_progress && isatty(STDERR_FILENO) == 1 &&
+                         isatty(STDOUT_FILENO) == 1;
+  seen.json_progress = options.json_progress;
   seen.trace = options.trace;
   seen.quiet = options.quiet;
   auto telemetry = std::make_unique<Telemetry>(seen);
@@ -144,7 +146,8 @@ int train(const TrainOptions& options) {
   plan.office = office.get();
   const RunOutcome outcome = run(plan, interrupts);
   office.reset();
-  const std::string closing = telemetry->closing_text();
+  const std::string closing =
+      options.json_progress ? telemetry->closing_line() : telemetry->closing_text();
   telemetry.reset();  // ends the live status, which would draw over what follows
   std::cout << closing << std::flush;
   if (!outcome.failure.empty()) {

@@ -123,6 +123,7 @@ Company::Company(const UpOptions& options, const Config& config, fs::path direct
                              "network.listen=127.0.0.1:0"});
   if (options.plain) words.push_back("--plain");
   if (options.quiet) words.push_back("--quiet");
+  if (options.json_progress) words.insert(words.end(), {"--progress", "json"});
   if (options.trace) words.push_back("--trace");
   director_ = std::make_unique<ChildProcess>(words, fs::path());
 }

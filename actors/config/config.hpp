@@ -94,6 +94,7 @@ struct MetricsConfig {    // [metrics]
   std::int32_t port = 0;  // 0: no server
   std::string address = "127.0.0.1";
   bool lineage = false;
+  bool tensorboard = true;
 };
 
 /// How versions of the weights reach generators of other processes.

@@ -396,6 +396,9 @@ Section metrics_section() {
           {"lineage", &C::lineage, any(), "",
            "Writes lineage.jsonl: each rollout that was trained or dropped, about 250 bytes a "
            "rollout."},
+          {"tensorboard", &C::tensorboard, any(), "",
+           "Writes events.out.tfevents.*, the figures of metrics.jsonl for TensorBoard, about 2 KB "
+           "an update."},
       });
 }
 

@@ -11,6 +11,7 @@
 #include "actors/telemetry/run_log.hpp"
 #include "actors/telemetry/status.hpp"
 #include "actors/telemetry/summary.hpp"
+#include "actors/telemetry/tensorboard.hpp"
 #include "actors/telemetry/text.hpp"
 #include "actors/telemetry/trace.hpp"
 #include "gpu/model/atomic_file.hpp"
@@ -71,7 +72,9 @@ struct Telemetry::State {
   StageLog& stage();
   StatusView view();
   void write_line(const std::string& line, std::unique_lock<std::mutex>& lock);
+  void plot(const TensorBoardEvent& event, std::unique_lock<std::mutex>& lock);
   void say(const std::string& line);
+  void tell(const std::string& json);
   void note(const std::string& kind, const std::string& text, std::unique_lock<std::mutex>& lock);
   void save(const char* file, const std::string& content);
   void redraw_until_stopped();
@@ -97,6 +100,7 @@ struct Telemetry::State {
   mutable std::mutex mutex;  // all below
   RunLog run;
   LineFile lines;
+  std::optional<TensorBoardFile> event_file;  // TensorBoard's; none: not asked for
   LedgerRecord exported_ledger;
   struct Progress {
     Clock::time_point last;
@@ -144,6 +148,7 @@ Telemetry::State::State(TelemetryOptions given)
              }},
             {"/healthz", [this] { return health_page(); }},
             {"/", [this] { return index_page(); }}});
+  if (options.tensorboard) event_file.emplace(folder);
   if (options.lineage)
     lineage = std::make_unique<Lineage>(
         folder / "lineage.jsonl", run.name, run.config_digest, [this] { return now(); },
@@ -154,6 +159,7 @@ Telemetry::State::State(TelemetryOptions given)
         });
   std::unique_lock lock(mutex);
   write_line(run_line(run), lock);
+  tell(run_line(run));
   if (options.terminal_status && !options.quiet)
     redraw_thread = std::thread([this] { redraw_until_stopped(); });
 }
@@ -236,10 +242,21 @@ void Telemetry::State::write_line(const std::string& line, std::unique_lock<std:
          lock);
 }
 
+void Telemetry::State::plot(const TensorBoardEvent& event, std::unique_lock<std::mutex>& lock) {
+  if (event_file && !event_file->write(event))
+    note("telemetry error",
+         "an event for TensorBoard is lost (disk full?); later losses are not reported", lock);
+}
+
 /// A line of progress: to stdout when plain, above the live status otherwise.
 void Telemetry::State::say(const std::string& line) {
-  if (options.quiet) return;
+  if (options.quiet || options.json_progress) return;
   (options.terminal_status ? error_terminal : plain_terminal).print_above(line);
+}
+
+/// A line of metrics.jsonl, to the program that asked for them.
+void Telemetry::State::tell(const std::string& json) {
+  if (options.json_progress) plain_terminal.print_above(json);
 }
 
 void Telemetry::State::note(const std::string& kind, const std::string& text,
@@ -247,7 +264,9 @@ void Telemetry::State::note(const std::string& kind, const std::string& text,
   run.events.push_back({now(), kind, text});
   metrics.counter("troupe_run_events_total", kind.empty() ? "other" : kind).Increment();
   write_line(event_line(run.events.back()), lock);
+  const std::string line = event_line(run.events.back());
   lock.unlock();
+  tell(line);
   logger->log(level_of(kind), fmt::format("{}: {}", kind, text));
   lock.lock();
 }
@@ -376,8 +395,10 @@ void Telemetry::stage_begins(std::int32_t index, const std::string& kind, const 
   state_->progress.clear();
   state_->run.stages.push_back(
       {.index = index, .updates = updates, .kind = kind, .name = name, .begin = state_->now()});
-  state_->write_line(stage_begins_line(state_->run.stages.back()), lock);
+  const std::string line = stage_begins_line(state_->run.stages.back());
+  state_->write_line(line, lock);
   lock.unlock();
+  state_->tell(line);
   state_->logger->debug("stage {} begins: {} updates", name, updates);
 }
 
@@ -386,10 +407,14 @@ void Telemetry::record(const RolloutUpdateRecord& update, Origin origin) {
   if (state_->listener.rollouts) state_->listener.rollouts(update);
   std::unique_lock lock(state_->mutex);
   state_->stage().rollout_updates.push_back(update);
-  state_->write_line(update_line_json(update), lock);
+  const std::string json = update_line_json(update);
+  const TensorBoardEvent event = event_of(update, state_->stage().name);
+  state_->write_line(json, lock);
+  state_->plot(event, lock);
   const std::string line = plain_line(state_->view());
   lock.unlock();
   if (!state_->options.terminal_status) state_->say(line);
+  state_->tell(json);
 }
 
 void Telemetry::record(const SupervisedRecord& update, Origin origin) {
@@ -397,10 +422,14 @@ void Telemetry::record(const SupervisedRecord& update, Origin origin) {
   if (state_->listener.supervised) state_->listener.supervised(update);
   std::unique_lock lock(state_->mutex);
   state_->stage().supervised_updates.push_back(update);
-  state_->write_line(update_line_json(update), lock);
+  const std::string json = update_line_json(update);
+  const TensorBoardEvent event = event_of(update, state_->stage().name);
+  state_->write_line(json, lock);
+  state_->plot(event, lock);
   const std::string line = plain_line(state_->view());
   lock.unlock();
   if (!state_->options.terminal_status) state_->say(line);
+  state_->tell(json);
 }
 
 void Telemetry::listen(Listener listener) {
@@ -413,9 +442,13 @@ void Telemetry::record(const EvaluationRecord& evaluation) {
   StageLog& stage = state_->stage();
   stage.evaluations.push_back(evaluation);
   const std::string line = plain_line(evaluation, stage.name);
-  state_->write_line(evaluation_line(evaluation, stage.index, state_->now()), lock);
+  const std::string json = evaluation_line(evaluation, stage.index, state_->now());
+  const TensorBoardEvent event = event_of(evaluation, stage.name);
+  state_->write_line(json, lock);
+  state_->plot(event, lock);
   lock.unlock();
   state_->say(line);
+  state_->tell(json);
 }
 
 void Telemetry::record(const LedgerRecord& ledger) {
@@ -423,7 +456,12 @@ void Telemetry::record(const LedgerRecord& ledger) {
   StageLog& stage = state_->stage();
   export_record(state_->metrics, ledger, state_->exported_ledger);
   state_->exported_ledger = stage.ledger = ledger;
-  state_->write_line(ledger_line(ledger, stage.index, state_->now()), lock);
+  const std::string json = ledger_line(ledger, stage.index, state_->now());
+  const TensorBoardEvent event = event_of(ledger, stage.name, stage.updates_done());
+  state_->write_line(json, lock);
+  state_->plot(event, lock);
+  lock.unlock();
+  state_->tell(json);
 }
 
 void Telemetry::event(const std::string& kind, const std::string& text) {
@@ -438,8 +476,10 @@ void Telemetry::stage_ends(const StageRecord& stage) {
   log.end = state_->now();
   log.record = stage;
   if (log.record->actors.empty()) log.record->actors.insert(times.begin(), times.end());
-  state_->write_line(stage_ends_line(stage, *log.end), lock);
+  const std::string line = stage_ends_line(stage, *log.end);
+  state_->write_line(line, lock);
   lock.unlock();
+  state_->tell(line);
   state_->say(fmt::format("{} {}: {} updates in {}", stage.name, stage.ended, stage.updates,
                           duration_text(stage.wall_seconds)));
 }
@@ -534,6 +574,16 @@ void Telemetry::write_files(const std::string& ended) {
 
 std::string Telemetry::closing_text() const {
   return troupe::closing_text(state_->snapshot(), report_path().string());
+}
+
+std::string Telemetry::closing_line() const {
+  const RunLog run = state_->snapshot();
+  const std::string folder = std::filesystem::absolute(state_->folder).string();
+  return dump_json({{"type", "run_ends"},
+                    {"seconds", run.wall_seconds},
+                    {"ended", run.ended},
+                    {"run_directory", folder}}) +
+         "\n";
 }
 
 std::filesystem::path Telemetry::report_path() const {

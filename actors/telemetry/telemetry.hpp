@@ -59,9 +59,11 @@ struct TelemetryOptions {
       run_directory;  // metrics.jsonl, summary.json, report.html, log.jsonl, trace.json go there
   bool terminal_status = false;  // live status on stderr; otherwise one plain line per update
   bool trace = false;
-  bool lineage = false;  // writes lineage.jsonl
-  bool quiet = false;    // on the terminal only warnings and errors
-  bool colour = true;    // of the live status; main clears it when NO_COLOR is set
+  bool lineage = false;        // writes lineage.jsonl
+  bool tensorboard = false;    // writes events.out.tfevents.*
+  bool quiet = false;          // on the terminal only warnings and errors
+  bool json_progress = false;  // on stdout the lines of metrics.jsonl and nothing else
+  bool colour = true;          // of the live status; main clears it when NO_COLOR is set
   std::string metrics_address = "127.0.0.1";
   int metrics_port = 0;  // 0: no server
   std::string run_name, config_json, config_digest, model_description;
@@ -137,6 +139,8 @@ class Telemetry {
   void write_files(const std::string& ended);
   /// The table before/after and sample completions for the end of `troupe train`.
   std::string closing_text() const;
+  /// The last line of --progress json: how the run ended and where its files are.
+  std::string closing_line() const;
   std::filesystem::path report_path() const;
   int metrics_port() const;  // the bound one
 

@@ -102,7 +102,7 @@ TEST_CASE("values reach the members they name") {
       "\"dr-grpo\"\n"
       "normaliser = \"constant\"\nclip-high = 0.5\nbeta1 = 0.8\nmax-gradient-norm = "
       "2.5\nminibatches = 2\n"
-      "[metrics]\nport = 9100\nlineage = true\n" +
+      "[metrics]\nport = 9100\nlineage = true\ntensorboard = false\n" +
       kStage + "direct = 0.25\nwork = 0.75\ndigits = [4]\n");
   CHECK(config.replay_buffer.staleness_bound == 3);
   CHECK(config.learner.update.objective.correction == gpu::Correction::decoupled);
@@ -113,6 +113,7 @@ TEST_CASE("values reach the members they name") {
   CHECK(config.learner.update.max_gradient_norm == 2.5f);
   CHECK(config.metrics.port == 9100);
   CHECK(config.metrics.lineage);
+  CHECK_FALSE(config.metrics.tensorboard);
   CHECK(config.stages[0].mix.direct == 0.25);
   CHECK(config.stages[0].digits == std::vector<std::int32_t>{4});
 }
