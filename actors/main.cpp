@@ -117,6 +117,9 @@ void add_serve_command(CLI::App& app, troupe::ServeOptions& options, int& code) 
       "director: written as JSON with address and run directory once it can be dialled");
   command.add_option("--run-directory", options.run_directory,
                      "director: a folder that is there, instead of a new one under run.out");
+  command.add_option(
+      "--metrics-file", options.metrics_file,
+      "Serve metrics, at a free port if metrics.port is 0, and write host:port there");
   command.add_flag("--plain", options.plain, "One line per update even on a terminal");
   command.add_flag("--quiet", options.quiet, "Only warnings and the closing table");
   command.add_flag("--trace", options.trace, "director: also write trace.json for Perfetto");
@@ -304,11 +307,20 @@ int main(int argc, char** argv) {
   PkiOptions pki;
   add_pki_command(app, pki, code);
 
+  bool metrics_json = false;
+  CLI::App* metrics_command =
+      app.add_subcommand("metrics", "Every metric: name, type, unit, what it says");
+  metrics_command->add_flag("--json", metrics_json,
+                            "As a JSON array: [{name, kind, unit, labels, roles, help}]");
+  metrics_command->footer("example: troupe metrics --json");
+  metrics_command->callback([&] { code = list_metrics(metrics_json); });
+
   CLI::App* version_command = app.add_subcommand("version", "Version, libraries and devices found");
   version_command->callback([&] { code = version(); });
 
-  const std::vector<std::string> commands = {"train",  "up",   "scale", "serve", "status", "eval",
-                                             "sample", "data", "check", "pki",   "version"};
+  const std::vector<std::string> commands = {"train",  "up",   "scale",   "serve",
+                                             "status", "eval", "sample",  "data",
+                                             "check",  "pki",  "metrics", "version"};
   if (argc > 1 && unknown_command(argv[1], commands)) return exit_bad_input;
   if (argc > 2 && argv[1] == std::string("pki") &&
       unknown_command(argv[2], {"init", "issue", "show", "renew", "revoke"}))
