@@ -197,6 +197,7 @@ TEST_CASE("every declared metric that a healthy run moves has moved in what is s
       "troupe_run_pass_rate",
       "troupe_evaluation_pass_rate",
       "troupe_evaluation_format_rate",
+      "troupe_evaluation_reward_mean",
   };
   Config config = small_config();
   config.generator.count = 1;  // with a bound of 0 that makes the run a function of its seed
