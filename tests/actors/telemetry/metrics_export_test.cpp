@@ -140,6 +140,7 @@ TEST_CASE("a new ledger counts in full on top of the old one") {
 TEST_CASE("an evaluation is exported by mode") {
   Metrics metrics;
   export_record(metrics, EvaluationRecord{9, 10, 128, 0.9, 0.97, 0.99, 29.5, 0.4, 0.875});
+  CHECK(metrics.gauge("troupe_evaluation_reward_mean").Value() == 0.875);
   CHECK(metrics.gauge("troupe_evaluation_pass_rate", "sampled").Value() == 0.9);
   CHECK(metrics.gauge("troupe_evaluation_pass_rate", "greedy").Value() == 0.97);
   CHECK(metrics.gauge("troupe_evaluation_format_rate").Value() == 0.99);
