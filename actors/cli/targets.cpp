@@ -38,6 +38,11 @@ void Targets::remove(const std::string& name) {
   targets_.erase(found);
 }
 
+void Targets::clear() {
+  targets_.clear();
+  write();
+}
+
 void Targets::update() {
   for (auto& [name, target] : targets_) {
     if (!target.address.empty()) continue;

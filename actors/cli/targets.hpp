@@ -17,6 +17,8 @@ class Targets {
   /// Where a process of that name is to write its address, by write_address(). What one before it wrote is gone.
   std::filesystem::path expect(const std::string& name, const std::string& role);
   void remove(const std::string& name);
+  /// The run is over: whoever scrapes it is to stop.
+  void clear();
   /// Takes in what was written since; the file is written anew, in one step, if anything has changed.
   void update();
 

@@ -46,6 +46,7 @@ class Company {
   Company(const UpOptions& options, const Config& config, fs::path directory);
   ~Company() { close(signals_); }
   int run();
+  void tell_it_is_over() { targets_.clear(); }
 
  private:
   void add(const std::string& role);
@@ -313,7 +314,10 @@ int Company::run() {
 int up(const UpOptions& options) {
   const std::optional<Config> config = checked_config(options.config, options.overrides);
   if (!config) return exit_bad_input;
-  return Company(options, *config, fs::absolute(new_run_directory(config->run))).run();
+  Company company(options, *config, fs::absolute(new_run_directory(config->run)));
+  const int code = company.run();
+  company.tell_it_is_over();
+  return code;
 }
 
 }  // namespace troupe

@@ -39,8 +39,14 @@ until_true() {  # COMMAND...: within a minute or so
 panel_queries() { jq -r '.panels[].targets[]?.expr' "$grafana"/dashboards/*.json; }
 variable_queries() { jq -r '.templating.list[].query.query? // empty' "$grafana"/dashboards/*.json; }
 rule_texts() { sed 's/#.*//' "$prometheus"/rules/*.yml; }
-# Autoscalers and whatever else asks for metrics.
-other_texts() { if [ -d "$top/deploy/kubernetes" ]; then grep -rhE 'troupe_' "$top/deploy/kubernetes" | sed 's/#.*//' || true; fi; }
+# Autoscalers and whatever else asks for metrics; names that the adapter gives (`as:`) are its own.
+kubernetes=$top/deploy/kubernetes
+kubernetes_texts() { find "$kubernetes" -name '*.y*ml' -exec sed 's/#.*//' {} + 2> /dev/null || true; }
+derived() { kubernetes_texts | sed -nE 's/.*[{ ]as: *(troupe_[a-z0-9_]+).*/\1/p' | sort -u; }
+other_texts() {
+  kubernetes_texts | grep -oE '\b(rate\()?troupe_[a-z0-9_]*[a-z0-9]\b' | grep -vxFf <(derived; echo no-derived-name) || true
+}
+autoscaler_queries() { kubernetes_texts | sed -n 's/^ *query: //p' | sed -E 's/namespace="[a-z]*"//'; }
 all_texts() { panel_queries; variable_queries; rule_texts; other_texts; }
 recorded() { sed -n 's/^ *- record: //p' "$prometheus/rules/recording.yml"; }
 names() { grep -oE '\b(run:)?troupe_[a-z0-9_]+(:[a-z0-9_]+)?' | sort -u; }
@@ -97,18 +103,18 @@ queries() {
   [ -z "$(problems list.json)" ] || fail "$(problems list.json)"
 }
 
-renamed() {  # any metric that is renamed is missed
+renamed() {  # any metric that is renamed is missed, and one of another kind
   needs jq
-  "$troupe" metrics --json > list.json
-  local name
-  for name in troupe_learner_updates_total troupe_generator_decode_step_seconds troupe_ledger_imbalance; do
-    jq --arg name "$name" 'map(if .name == $name then .name += "_x" else . end)' list.json > other.json
-    problems other.json > said
-    grep -qF "no such metric: $name" said || fail "nobody misses $name"
-  done
-  jq 'map(if .name == "troupe_learner_updates_total" then .kind = "gauge" else . end)' list.json > other.json
+  local renamed=(troupe_generator_decode_step_seconds troupe_ledger_imbalance troupe_link_peer_connected) name
+  "$troupe" metrics --json |
+    jq 'map(if IN(.name; $ARGS.positional[]) then .name += "_x" elif .name == "troupe_learner_updates_total" then .kind = "gauge"
+            else . end)' --args "${renamed[@]}" > other.json
   problems other.json > said
-  grep -qF 'a gauge has no rate: troupe_learner_updates_total' said || fail "nobody minds its kind"
+  for name in "${renamed[@]}"; do
+    grep -qxE "no such metric: $name(_bucket)?" said || fail "nobody misses $name"
+    grep -qxF "nothing shows ${name}_x" said || fail "nobody shows ${name}_x"
+  done
+  grep -qxF 'a gauge has no rate: troupe_learner_updates_total' said || fail "nobody minds its kind"
 }
 
 alerts() {
@@ -197,6 +203,7 @@ live() {
   panel_queries | sed -e 's/\$__rate_interval\|\$__range/1m/g' -e 's/\$\(job\|run\|instance\)/.*/g' | sort -u > queries
   get "127.0.0.1:$port" /api/v1/rules |
     jq -r '.data.groups[].rules[] | select(.type == "recording").query' >> queries
+  autoscaler_queries >> queries
   # What this run does not do: an actor of the director's process dies.
   sed -i '/troupe_actor_restarts_total/d' queries
   with_codes queries > left
@@ -213,12 +220,14 @@ live() {
   with_codes renamed > left
   if all_have_data; then fail "nobody misses a renamed metric"; fi
 
+  [ "$(jq length runs/smoke/targets.json)" = 6 ] || fail "not six targets: $(cat runs/smoke/targets.json)"
   kill "$watcher"
   wait "$watcher" || true
   kill -INT "$up"
   local status=0
   wait "$up" || status=$?
   [ "$status" = 130 ] || fail "exit code $status"
+  [ "$(jq length runs/smoke/targets.json)" = 0 ] || fail "targets of a run that is over"
 }
 
 "$part"
