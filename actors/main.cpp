@@ -143,6 +143,10 @@ void add_serve_command(CLI::App& app, troupe::ServeOptions& options, int& code) 
       .add_option("--run-directory", options.run_directory,
                   "director: a folder that is there, instead of a new one under run.out")
       ->type_name("DIR");
+  command
+      .add_option("--metrics-file", options.metrics_file,
+                  "Serve metrics, at a free port if metrics.port is 0, and write host:port there")
+      ->type_name("FILE");
   add_progress_options(command, options.plain, options.quiet, options.json_progress);
   command.add_flag("--trace", options.trace, "director: also write trace.json for Perfetto");
   command.footer(
@@ -374,15 +378,21 @@ int main(int argc, char** argv) {
   PkiOptions pki;
   add_pki_command(app, pki, code);
 
+  bool metrics_json = false;
+  CLI::App* metrics_command =
+      app.add_subcommand("metrics", "Every metric: name, type, unit, what it says");
+  metrics_command->add_flag("--json", metrics_json,
+                            "As a JSON array: [{name, kind, unit, labels, roles, help}]");
+  metrics_command->footer("example: troupe metrics --json");
+  metrics_command->callback([&] { code = list_metrics(metrics_json); });
+
   CLI::App* version_command = app.add_subcommand("version", "Version, libraries and devices found");
   version_command->callback([&] { code = version(); });
 
   std::string shell;
   add_commands_about_commands(app, shell, code);
 
-  const std::vector<std::string> commands = {"train",  "up",      "scale",      "serve", "status",
-                                             "eval",   "sample",  "data",       "check", "pki",
-                                             "report", "version", "completion", "manual"};
+  const std::vector<std::string> commands = command_words(app).front().commands;
   if (argc > 1 && unknown_command(argv[1], commands)) return exit_bad_input;
   if (argc > 2 && argv[1] == std::string("pki") &&
       unknown_command(argv[2], {"init", "issue", "show", "renew", "revoke"}))

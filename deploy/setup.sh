@@ -38,7 +38,7 @@ links between processes, certificates|libssl-dev
 the metrics page|prometheus-cpp-dev libcivetweb-dev zlib1g-dev
 configuration, command line, logs, JSON|libtomlplusplus-dev libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev
 digests of weights|libxxhash-dev
-the tests (promtool, in prometheus, checks the metrics page, openssl the certificates)|doctest-dev prometheus openssl procps
+the tests (prometheus watches a run, promtool checks rules, jq dashboards, openssl certificates)|doctest-dev prometheus jq openssl procps
 unpacking LibTorch|unzip'
 readonly lint_packages='
 the checks of .ci/run|clang-14 clang-format-14 clang-tidy-14 shellcheck'

@@ -22,6 +22,7 @@ struct DirectorProcess {
   bool generator = false, verifier = false;  // whether those are here too
   std::filesystem::path ready_file;          // written once it can be dialled; may be empty
   std::filesystem::path run_directory;       // is there already; empty: a new one under run.out
+  std::filesystem::path metrics_file;        // as in ServeOptions
 };
 
 struct TrainOptions {
@@ -40,6 +41,8 @@ struct ServeOptions {
   std::string name;                                 // empty: of the role and the host
   std::string director, pki, out, threads;          // more overrides; empty: as in the config
   std::filesystem::path ready_file, run_directory;  // as in DirectorProcess
+  /// Gets host:port of the metrics, which are served at any free port unless the config has one.
+  std::filesystem::path metrics_file;
   bool plain = false, quiet = false, trace = false, json_progress = false;
 };
 /// What one process or pod runs: a role or set of roles.
@@ -130,6 +133,8 @@ int pki_revoke(const PkiOptions& options);
 
 int check(const std::filesystem::path& config, const std::vector<std::string>& overrides,
           bool json);
+/// Of every metric: name, kind, unit, labels, roles that set it, help.
+int list_metrics(bool json);
 int version();
 
 /// "Troupe 0.1.0, g++ 12.2, LibTorch 2.11.0"

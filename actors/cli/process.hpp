@@ -33,6 +33,9 @@ struct SystemConfig : caf::actor_system_config {
   SystemConfig();
 };
 
+/// How the links of this process are made, and when its certificate ends, as metrics.
+void watch_links(Telemetry& telemetry, const NetworkConfig& network, const std::string& name);
+
 /// The files of `name` in network.pki, checked: its certificate is in force and of that role; nothing with
 /// network.insecure. Errors: throws std::runtime_error naming file, reason and remedy.
 std::optional<wire::TlsFiles> tls_files(const NetworkConfig& network, const std::string& name,

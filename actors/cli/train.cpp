@@ -2,6 +2,7 @@
 #include "actors/cli/commands.hpp"
 #include "actors/cli/interrupts.hpp"
 #include "actors/cli/process.hpp"
+#include "actors/cli/targets.hpp"
 #include "actors/director/director.hpp"
 #include "actors/director/role_plans.hpp"
 #include "actors/link/office.hpp"
@@ -72,6 +73,15 @@ void write_ready_file(const fs::path& file, const std::string& address, const fs
   fs::rename(fresh, file);
 }
 
+/// Whose metrics this process has. A broadcaster is always here: a remote one takes each version from it.
+std::vector<std::string> roles_of(const DirectorProcess& process, const Config& config) {
+  std::vector<std::string> roles = {"director", "replay-buffer", "broadcaster"};
+  if (!config.network.learner_apart()) roles.push_back("learner");
+  if (process.generator) roles.push_back("generator");
+  if (process.verifier) roles.push_back("verifier");
+  return roles;
+}
+
 RunOutcome run(RunPlan plan, Interrupts& interrupts) {
   RunOutcome outcome;
   plan.outcome = &outcome;
@@ -117,7 +127,12 @@ int train(const TrainOptions& options) {
   seen.json_progress = options.json_progress;
   seen.trace = options.trace;
   seen.quiet = options.quiet;
+  seen.needs = {"stage"};
+  if (options.serve) seen.roles = roles_of(*options.serve, config);
+  const fs::path metrics_file = options.serve ? options.serve->metrics_file : fs::path();
+  serve_metrics_for(metrics_file, seen);
   auto telemetry = std::make_unique<Telemetry>(seen);
+  tell_metrics_address(metrics_file, *telemetry);
   std::ofstream(directory / "config.toml") << print_config(config);
   telemetry->event(
       "engine",
@@ -132,6 +147,7 @@ int train(const TrainOptions& options) {
       std::cerr << "troupe: " << error.getDescription().cStr() << "\n";
       return exit_bad_input;
     }
+    watch_links(*telemetry, config.network, options.serve->name);
     telemetry->event("listening", office->address());
     if (!options.serve->ready_file.empty())
       write_ready_file(options.serve->ready_file, office->address(), directory);

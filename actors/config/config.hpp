@@ -93,6 +93,7 @@ struct EvaluationConfig {      // [evaluation]
 struct MetricsConfig {    // [metrics]
   std::int32_t port = 0;  // 0: no server
   std::string address = "127.0.0.1";
+  double progress_deadline_seconds = 300;  // at work without progress: /healthz answers 503
   bool lineage = false;
   bool tensorboard = true;
 };

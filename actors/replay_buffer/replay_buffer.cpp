@@ -27,6 +27,8 @@ void ReplayBufferState::begin(ReplayBufferPlan taken) {
   appended = &metrics.counter("troupe_replay_appended_total");
   consumed = &metrics.counter("troupe_replay_consumed_total");
   duplicates = &metrics.counter("troupe_replay_duplicate_appends_total");
+  metrics.gauge("troupe_ledger_staleness_bound_versions")
+      .Set(static_cast<double>(plan.ledger.staleness_bound));
   activity = &plan.telemetry->activity("replay-buffer");
 }
 

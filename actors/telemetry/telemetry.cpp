@@ -1,6 +1,7 @@
 #include "actors/telemetry/telemetry.hpp"
 
 #include "actors/telemetry/closing_text.hpp"
+#include "actors/telemetry/health.hpp"
 #include "actors/telemetry/http_server.hpp"
 #include "actors/telemetry/line_file.hpp"
 #include "actors/telemetry/lineage.hpp"
@@ -78,21 +79,23 @@ struct Telemetry::State {
   void note(const std::string& kind, const std::string& text, std::unique_lock<std::mutex>& lock);
   void save(const char* file, const std::string& content);
   void redraw_until_stopped();
-  std::map<std::string, double> ages(Clock::time_point time) const;
+  bool plays(const std::string& role) const;
+  std::vector<Vitals> vitals() const;
+  std::map<std::string, HttpServer::Page> pages();
   std::string scrape();
-  HttpReply health_page();
   HttpReply index_page();
 
   const TelemetryOptions options;
   const Clock::time_point start = Clock::now();
   const std::filesystem::path folder;
-  Metrics metrics;
+  Metrics metrics{options.roles};
   LiveTerminal error_terminal{stderr};  // log lines and the live status
   LiveTerminal plain_terminal{stdout};  // one line per update
   std::unique_ptr<spdlog::logger> logger;
 
   mutable std::mutex actors_mutex;  // taken after `mutex` if both are
   std::map<std::string, std::unique_ptr<ActivityLog>> actors;
+  std::map<std::string, Pulse> pulses;
 
   std::unique_ptr<Lineage> lineage;  // null: not kept
 
@@ -109,8 +112,8 @@ struct Telemetry::State {
   std::map<std::string, Progress> progress;
   Clock::time_point saved = Clock::now();
   std::map<std::string, std::optional<Clock::time_point>> held_since;  // by verifier
-  double progress_deadline = 0;
-  Clock::time_point progress_expected_from = Clock::now();
+  std::map<std::string, bool> needs;
+  std::vector<std::function<void(Metrics&)>> scrape_lookers;
 
   std::condition_variable stop_condition;
   bool stopping = false;
@@ -138,16 +141,9 @@ Telemetry::State::State(TelemetryOptions given)
       .gauge("troupe_build_info",
              options.build_description.empty() ? "unknown" : options.build_description)
       .Set(1);
-  if (options.metrics_port != 0)
-    server = std::make_unique<HttpServer>(
-        options.metrics_address, options.metrics_port,
-        std::map<std::string, HttpServer::Page>{
-            {"/metrics",
-             [this] {
-               return HttpReply{200, "text/plain; version=0.0.4; charset=utf-8", scrape()};
-             }},
-            {"/healthz", [this] { return health_page(); }},
-            {"/", [this] { return index_page(); }}});
+  for (const std::string& need : options.needs) needs[need] = false;
+  if (options.metrics_port)
+    server = std::make_unique<HttpServer>(options.metrics_address, *options.metrics_port, pages());
   if (options.tensorboard) event_file.emplace(folder);
   if (options.lineage)
     lineage = std::make_unique<Lineage>(
@@ -299,13 +295,52 @@ void Telemetry::State::redraw_until_stopped() {
   error_terminal.draw({});
 }
 
-/// Seconds since each actor of this stage moved; empty when nobody is expected to.
-std::map<std::string, double> Telemetry::State::ages(Clock::time_point time) const {
-  std::map<std::string, double> out;
-  for (const auto& [actor, entry] : progress)
-    out[actor] =
-        std::chrono::duration<double>(time - std::max(entry.last, progress_expected_from)).count();
-  return out;
+bool Telemetry::State::plays(const std::string& role) const {
+  return std::find(options.roles.begin(), options.roles.end(), role) != options.roles.end();
+}
+
+/// Of every actor that says what it is at, in this process.
+std::vector<Vitals> Telemetry::State::vitals() const {
+  const std::lock_guard lock(mutex);
+  const std::lock_guard actors_lock(actors_mutex);
+  std::map<std::string, Vitals> found;
+  const auto at_work = [&](const std::string& actor, Clock::time_point since) {
+    const auto moved = progress.find(actor);
+    if (moved != progress.end()) since = std::max(since, moved->second.last);
+    double& seconds = found[actor].seconds_at_work;
+    seconds = std::max(seconds, std::chrono::duration<double>(Clock::now() - since).count());
+  };
+  for (const auto& [actor, log] : actors) {
+    const auto span = log->current();
+    if (!span) continue;
+    found[actor].doing = span->phase;
+    const auto begin = std::chrono::duration<double>(span->begin);
+    if (span->busy) at_work(actor, start + std::chrono::duration_cast<Clock::duration>(begin));
+  }
+  for (const auto& [actor, pulse] : pulses) {
+    found[actor];
+    if (const auto since = pulse.since()) at_work(actor, *since);
+  }
+  std::vector<Vitals> all;
+  for (auto& [actor, one] : found) {
+    one.actor = actor;
+    all.push_back(one);
+  }
+  return all;
+}
+
+std::map<std::string, HttpServer::Page> Telemetry::State::pages() {
+  return {{"/metrics",
+           [this] {
+             return HttpReply{200, "text/plain; version=0.0.4; charset=utf-8", scrape()};
+           }},
+          {"/healthz", [this] { return health_page(vitals(), options.progress_deadline_seconds); }},
+          {"/readyz",
+           [this] {
+             const std::lock_guard lock(mutex);
+             return readiness_page(needs);
+           }},
+          {"/", [this] { return index_page(); }}};
 }
 
 std::string Telemetry::State::scrape() {
@@ -316,24 +351,16 @@ std::string Telemetry::State::scrape() {
   };
   {
     const std::lock_guard lock(mutex);
-    metrics.gauge("troupe_learner_checkpoint_age_seconds").Set(since(saved));
+    for (const auto& look : scrape_lookers) look(metrics);
+    if (plays("director")) metrics.gauge("troupe_learner_checkpoint_age_seconds").Set(since(saved));
     for (const auto& [verifier, oldest] : held_since)
       metrics.gauge("troupe_verifier_oldest_pending_seconds", verifier)
           .Set(oldest ? since(*oldest) : 0);
   }
+  std::error_code error;  // of a disk that cannot be asked the gauge keeps its figure
+  const auto space = std::filesystem::space(folder, error);
+  if (!error) metrics.gauge("troupe_run_disk_free_bytes").Set(static_cast<double>(space.available));
   return metrics.expose();
-}
-
-HttpReply Telemetry::State::health_page() {
-  const std::lock_guard lock(mutex);
-  nlohmann::ordered_json reply = {{"status", "ok"}, {"actors", nlohmann::ordered_json::object()}};
-  for (const auto& [actor, age] : ages(Clock::now())) {
-    reply["actors"][actor] = {{"seconds_since_progress", age}};
-    if (progress_deadline <= 0 || age <= progress_deadline) continue;
-    reply["status"] = "stalled";
-    reply["stalled"].push_back(actor);
-  }
-  return {reply["status"] == "ok" ? 200 : 503, "application/json", dump_json(reply) + "\n"};
 }
 
 HttpReply Telemetry::State::index_page() {
@@ -350,7 +377,8 @@ HttpReply Telemetry::State::index_page() {
               "system-ui,sans-serif;max-width:46em;"
               "margin:2em auto;padding:0 1em}</style><h1>" +
               escape_html(run.name) + "</h1><p>" + escape_html(status) +
-              "<p><a href=metrics>metrics</a> &middot; <a href=healthz>health</a><p>config " +
+              "<p><a href=metrics>metrics</a> &middot; <a href=healthz>health</a> &middot; <a "
+              "href=readyz>readiness</a><p>config " +
               escape_html(run.config_digest) + ", " + escape_html(run.build_description) +
               "</html>\n"};
 }
@@ -388,9 +416,7 @@ void Telemetry::stage_begins(std::int32_t index, const std::string& kind, const 
     for (const auto& [actor, log] : state_->actors) log->mark();
   }
   if (state_->lineage) state_->lineage->stage_begins(index);
-  state_->metrics.gauge("troupe_run_stage").Set(index);
-  state_->metrics.gauge("troupe_run_update").Set(0);
-  state_->metrics.gauge("troupe_run_updates_planned").Set(updates);
+  if (state_->plays("director")) export_stage(state_->metrics, index, updates);
   std::unique_lock lock(state_->mutex);
   state_->progress.clear();
   state_->run.stages.push_back(
@@ -399,11 +425,13 @@ void Telemetry::stage_begins(std::int32_t index, const std::string& kind, const 
   state_->write_line(line, lock);
   lock.unlock();
   state_->tell(line);
+  meets("stage", true);
   state_->logger->debug("stage {} begins: {} updates", name, updates);
 }
 
 void Telemetry::record(const RolloutUpdateRecord& update, Origin origin) {
-  if (origin == Origin::here) export_record(state_->metrics, update);
+  if (state_->plays("director")) export_run(state_->metrics, update);
+  if (origin == Origin::here) export_learner(state_->metrics, update);
   if (state_->listener.rollouts) state_->listener.rollouts(update);
   std::unique_lock lock(state_->mutex);
   state_->stage().rollout_updates.push_back(update);
@@ -417,8 +445,8 @@ void Telemetry::record(const RolloutUpdateRecord& update, Origin origin) {
   state_->tell(json);
 }
 
-void Telemetry::record(const SupervisedRecord& update, Origin origin) {
-  if (origin == Origin::here) export_record(state_->metrics, update);
+void Telemetry::record(const SupervisedRecord& update, Origin) {
+  if (state_->plays("director")) export_run(state_->metrics, update);
   if (state_->listener.supervised) state_->listener.supervised(update);
   std::unique_lock lock(state_->mutex);
   state_->stage().supervised_updates.push_back(update);
@@ -488,10 +516,20 @@ Lineage* Telemetry::lineage() {
   return state_->lineage.get();
 }
 
-void Telemetry::expect_progress_within(double seconds) {
+Pulse& Telemetry::pulse(const std::string& actor) {
+  const std::lock_guard lock(state_->actors_mutex);
+  return state_->pulses[actor];
+}
+
+void Telemetry::meets(const std::string& need, bool met) {
   const std::lock_guard lock(state_->mutex);
-  state_->progress_deadline = seconds;
-  state_->progress_expected_from = Clock::now();
+  const auto found = state_->needs.find(need);
+  if (found != state_->needs.end()) found->second = met;
+}
+
+void Telemetry::before_scrape(std::function<void(Metrics&)> look) {
+  const std::lock_guard lock(state_->mutex);
+  state_->scrape_lookers.push_back(std::move(look));
 }
 
 double Telemetry::seconds_since_progress() const {
@@ -588,6 +626,10 @@ std::string Telemetry::closing_line() const {
 
 std::filesystem::path Telemetry::report_path() const {
   return state_->folder / "report.html";
+}
+
+const std::string& Telemetry::metrics_address() const {
+  return state_->options.metrics_address;
 }
 
 int Telemetry::metrics_port() const {

@@ -1,6 +1,7 @@
 #pragma once
 // The one place actors report to. Owned by main, outlives the actor system.
 #include "actors/telemetry/metrics.hpp"
+#include "actors/telemetry/pulse.hpp"
 #include "actors/telemetry/records.hpp"
 
 #include <atomic>
@@ -19,8 +20,6 @@ class logger;
 namespace troupe {
 
 class Lineage;  // actors/telemetry/lineage.hpp
-
-using Clock = std::chrono::steady_clock;
 
 /// How one actor spends its time: spans of work and of waiting. Written by its actor alone, read by
 /// others at any time.
@@ -46,6 +45,8 @@ class ActivityLog {
   /// Remembers the totals so that totals_since_mark() counts from here (a stage begins).
   void mark();
   ActorTime totals_since_mark() const;
+  /// What the actor is at, to this moment; none: it has not said.
+  std::optional<Span> current() const;
   /// What the process of an actor elsewhere says of the time since the mark; its spans are not known here.
   void report(const ActorTime& since_mark);
 
@@ -65,7 +66,11 @@ struct TelemetryOptions {
   bool json_progress = false;  // on stdout the lines of metrics.jsonl and nothing else
   bool colour = true;          // of the live status; main clears it when NO_COLOR is set
   std::string metrics_address = "127.0.0.1";
-  int metrics_port = 0;  // 0: no server
+  std::optional<int> metrics_port;  // none: no server; 0: any free one
+  std::vector<std::string> roles =
+      kRoles;  // played in this process: their metrics are exposed before first use
+  std::vector<std::string> needs;  // until meets() says that each is met the process is not ready
+  double progress_deadline_seconds = 300;  // at work without progress: not healthy
   std::string run_name, config_json, config_digest, model_description;
   std::string build_description;  // version, compiler, LibTorch
 };
@@ -113,11 +118,13 @@ class Telemetry {
   /// Where each rollout is written down; null: nobody asked for it.
   Lineage* lineage();
 
-  /// /healthz answers 503 with the actor's name when an actor that is expected to move has made no
-  /// progress for `seconds`. 0: never. Ages count from this call or the actor's last progress(); a
-  /// new stage forgets the actors of the one before.
-  void expect_progress_within(double seconds);
+  /// Who is at work, by its activity or its pulse, is expected to call this before
+  /// progress_deadline_seconds are over; else /healthz answers 503 with its name.
   void progress(const std::string& actor);
+  /// The pulse of an actor, made at first use; a restarted actor goes on with it. Valid as long as this object.
+  Pulse& pulse(const std::string& actor);
+  /// /readyz answers 503 while one of the needs in the options is not met. Others are nobody's concern.
+  void meets(const std::string& need, bool met);
   /// Seconds since any actor called progress() or a stage began.
   double seconds_since_progress() const;
   /// Seconds since this actor called progress(), or since the stage began if it has not.
@@ -131,6 +138,8 @@ class Telemetry {
   void model_saved();
   /// Since when `verifier` has held the oldest rollout that the buffer does not have; none: nothing.
   void holds_since(const std::string& verifier, std::optional<Clock::time_point> oldest);
+  /// Called before each scrape, from any thread, until this object ends.
+  void before_scrape(std::function<void(Metrics&)> look);
   /// What /metrics answers: the metrics, ages and shares as of this moment.
   std::string scrape();
 
@@ -142,7 +151,8 @@ class Telemetry {
   /// The last line of --progress json: how the run ended and where its files are.
   std::string closing_line() const;
   std::filesystem::path report_path() const;
-  int metrics_port() const;  // the bound one
+  int metrics_port() const;  // the bound one; 0: no server
+  const std::string& metrics_address() const;
 
  private:
   struct State;

@@ -261,6 +261,14 @@ TEST_CASE("each key is explained once in the printed config") {
         std::string::npos);
 }
 
+TEST_CASE("processes of one run may differ in where they serve metrics but not in the task") {
+  const Folder folder;
+  const std::string digest = shared_digest(folder.good(kStage));
+  CHECK(shared_digest(folder.good(kStage, {"metrics.port=9100", "metrics.address=0.0.0.0",
+                                           "metrics.progress-deadline-seconds=5"})) == digest);
+  CHECK(shared_digest(folder.good(kStage, {"task.digits=[1]"})) != digest);
+}
+
 TEST_CASE("the digest is 16 hex digits and knows values but not where files lie") {
   const Folder here, there;
   const std::string text = "[task]\nkind = \"jsonl\"\nprompts = \"p.jsonl\"\n" + kStage;
