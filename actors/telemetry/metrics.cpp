@@ -183,6 +183,7 @@ std::vector<MetricDefinition> make_list() {
       {"troupe_run_stage", gauge, "Index of the running stage."},
       {"troupe_run_update", gauge, "Updates of the running stage done."},
       {"troupe_run_updates_planned", gauge, "Updates the running stage will make."},
+      {"troupe_run_paused", gauge, "1 while somebody has paused the run."},
       {"troupe_run_reward_mean", gauge, "Mean reward over the newest batch."},
       {"troupe_run_pass_rate", gauge, "Share of the newest batch that passed."},
       {"troupe_run_format_rate", gauge, "Share of the newest batch in the right format."},

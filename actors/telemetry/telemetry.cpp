@@ -8,6 +8,7 @@
 #include "actors/telemetry/metrics_export.hpp"
 #include "actors/telemetry/metrics_jsonl.hpp"
 #include "actors/telemetry/report.hpp"
+#include "actors/telemetry/rollout_log.hpp"
 #include "actors/telemetry/run_log.hpp"
 #include "actors/telemetry/status.hpp"
 #include "actors/telemetry/summary.hpp"
@@ -16,6 +17,7 @@
 #include "gpu/model/atomic_file.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <fmt/format.h>
 #include <map>
@@ -32,6 +34,7 @@ namespace troupe {
 namespace {
 
 constexpr auto kRedrawEvery = std::chrono::milliseconds(200);
+constexpr std::uint64_t kMostRolloutBytes = std::uint64_t{64} << 20;
 constexpr std::size_t kSpans = 50'000, kSpansWithTrace = 500'000;  // per actor; 32 bytes each
 
 bool has(const std::string& text, const char* part) {
@@ -91,7 +94,8 @@ struct Telemetry::State {
   mutable std::mutex actors_mutex;  // taken after `mutex` if both are
   std::map<std::string, std::unique_ptr<ActivityLog>> actors;
 
-  std::unique_ptr<Lineage> lineage;  // null: not kept
+  std::unique_ptr<Lineage> lineage;      // null: not kept
+  std::unique_ptr<RolloutLog> rollouts;  // null: not kept
 
   std::mutex files_mutex;    // taken before all others
   mutable std::mutex mutex;  // all below
@@ -106,6 +110,8 @@ struct Telemetry::State {
   Clock::time_point saved = Clock::now();
   std::map<std::string, std::optional<Clock::time_point>> held_since;  // by verifier
   double progress_deadline = 0;
+  std::atomic<bool> paused = false;  // written under the lock
+  std::optional<Clock::time_point> resumed;
   Clock::time_point progress_expected_from = Clock::now();
 
   std::condition_variable stop_condition;
@@ -152,6 +158,16 @@ Telemetry::State::State(TelemetryOptions given)
           note("telemetry error",
                "a line of lineage.jsonl is lost (disk full?); later losses are not reported", held);
         });
+  if (options.rollouts_per_update > 0 && options.token_text)
+    rollouts =
+        std::make_unique<RolloutLog>(folder / "rollouts.jsonl",
+                                     RolloutLog::Terms{.per_update = options.rollouts_per_update,
+                                                       .most_bytes = kMostRolloutBytes,
+                                                       .piece = options.token_text},
+                                     [this](const std::string& problem) {
+                                       std::unique_lock held(mutex);
+                                       note("telemetry error", problem, held);
+                                     });
   std::unique_lock lock(mutex);
   write_line(run_line(run), lock);
   if (options.terminal_status && !options.quiet)
@@ -283,6 +299,7 @@ void Telemetry::State::redraw_until_stopped() {
 /// Seconds since each actor of this stage moved; empty when nobody is expected to.
 std::map<std::string, double> Telemetry::State::ages(Clock::time_point time) const {
   std::map<std::string, double> out;
+  if (paused) return out;
   for (const auto& [actor, entry] : progress)
     out[actor] =
         std::chrono::duration<double>(time - std::max(entry.last, progress_expected_from)).count();
@@ -448,6 +465,33 @@ Lineage* Telemetry::lineage() {
   return state_->lineage.get();
 }
 
+RolloutLog* Telemetry::rollouts() {
+  return state_->rollouts.get();
+}
+
+HttpServer* Telemetry::server() {
+  return state_->server.get();
+}
+
+void Telemetry::look_at(const std::function<void(const RunLog&)>& look) const {
+  const std::lock_guard lock(state_->mutex);
+  look(state_->run);
+}
+
+std::vector<ActorView> Telemetry::actors() const {
+  const std::lock_guard lock(state_->actors_mutex);
+  std::vector<ActorView> views;
+  for (const auto& [name, log] : state_->actors) {
+    const auto newest = log->spans(state_->now());  // the open one alone
+    views.push_back({name, newest.empty() ? "" : newest.back().phase, log->totals_since_mark()});
+  }
+  return views;
+}
+
+std::filesystem::path Telemetry::run_directory() const {
+  return state_->folder;
+}
+
 void Telemetry::expect_progress_within(double seconds) {
   const std::lock_guard lock(state_->mutex);
   state_->progress_deadline = seconds;
@@ -456,10 +500,13 @@ void Telemetry::expect_progress_within(double seconds) {
 
 double Telemetry::seconds_since_progress() const {
   const std::lock_guard lock(state_->mutex);
+  if (state_->paused) return 0;
   double least = state_->now() - (state_->run.stages.empty() ? 0 : state_->run.stages.back().begin);
   const auto time = Clock::now();
   for (const auto& [actor, entry] : state_->progress)
     least = std::min(least, std::chrono::duration<double>(time - entry.last).count());
+  if (state_->resumed)
+    least = std::min(least, std::chrono::duration<double>(time - *state_->resumed).count());
   return least;
 }
 
@@ -503,10 +550,22 @@ RunOverview Telemetry::overview() const {
     if (!stage.rollout_updates.empty()) overview.version = stage.rollout_updates.back().version + 1;
   if (state_->run.stages.empty()) return overview;
   const StageLog& stage = state_->run.stages.back();
-  overview.stage = stage.name;
+  overview.stage = stage.name + (state_->paused ? " (paused)" : "");
   overview.update = stage.updates_done();
   overview.updates = stage.updates;
   return overview;
+}
+
+void Telemetry::pause(bool on) {
+  std::unique_lock lock(state_->mutex);
+  if (state_->paused.exchange(on) == on) return;
+  state_->metrics.gauge("troupe_run_paused").Set(on ? 1 : 0);
+  if (!on) state_->resumed = state_->progress_expected_from = Clock::now();
+  state_->note(on ? "paused" : "resumed", "asked for on the dashboard", lock);
+}
+
+bool Telemetry::paused() const {
+  return state_->paused;
 }
 
 void Telemetry::progress(const std::string& actor) {

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace spdlog {
 class logger;
@@ -18,7 +19,10 @@ class logger;
 
 namespace troupe {
 
-class Lineage;  // actors/telemetry/lineage.hpp
+class HttpServer;  // actors/telemetry/http_server.hpp
+class Lineage;     // actors/telemetry/lineage.hpp
+class RolloutLog;  // actors/telemetry/rollout_log.hpp
+struct RunLog;     // actors/telemetry/run_log.hpp
 
 using Clock = std::chrono::steady_clock;
 
@@ -59,9 +63,11 @@ struct TelemetryOptions {
       run_directory;  // metrics.jsonl, summary.json, report.html, log.jsonl, trace.json go there
   bool terminal_status = false;  // live status on stderr; otherwise one plain line per update
   bool trace = false;
-  bool lineage = false;  // writes lineage.jsonl
-  bool quiet = false;    // on the terminal only warnings and errors
-  bool colour = true;    // of the live status; main clears it when NO_COLOR is set
+  bool lineage = false;                                 // writes lineage.jsonl
+  std::size_t rollouts_per_update = 0;                  // written to rollouts.jsonl; 0: none
+  std::function<std::string(std::int32_t)> token_text;  // empty: no rollouts.jsonl
+  bool quiet = false;                                   // on the terminal only warnings and errors
+  bool colour = true;  // of the live status; main clears it when NO_COLOR is set
   std::string metrics_address = "127.0.0.1";
   int metrics_port = 0;  // 0: no server
   std::string run_name, config_json, config_digest, model_description;
@@ -70,10 +76,16 @@ struct TelemetryOptions {
 
 /// Where a run is.
 struct RunOverview {
-  std::string stage;  // name; empty: none has begun
+  std::string stage;  // name, with " (paused)" while the run is; empty: none has begun
   std::int32_t update = 0, updates = 0;
   std::uint64_t version = 0;  // newest published policy version
   double seconds = 0;         // since the run's start
+};
+
+/// What an actor is at, and how it spent the time of the stage.
+struct ActorView {
+  std::string name, phase;
+  ActorTime time;
 };
 
 /// Safe from any thread.
@@ -110,6 +122,8 @@ class Telemetry {
   void stage_ends(const StageRecord& stage);
   /// Where each rollout is written down; null: nobody asked for it.
   Lineage* lineage();
+  /// Where some of the rollouts are shown; null: nobody asked for it.
+  RolloutLog* rollouts();
 
   /// /healthz answers 503 with the actor's name when an actor that is expected to move has made no
   /// progress for `seconds`. 0: never. Ages count from this call or the actor's last progress(); a
@@ -125,6 +139,11 @@ class Telemetry {
   std::string who_does_what() const;
   RunOverview overview() const;
 
+  /// Somebody asked that no ticket is granted and no batch is handed out: generators finish what they have, the learner
+  /// waits. Nobody is expected to move meanwhile. Updates of supervised stages go on.
+  void pause(bool on);
+  bool paused() const;
+
   /// A model was saved: its age counts from here.
   void model_saved();
   /// Since when `verifier` has held the oldest rollout that the buffer does not have; none: nothing.
@@ -139,6 +158,12 @@ class Telemetry {
   std::string closing_text() const;
   std::filesystem::path report_path() const;
   int metrics_port() const;  // the bound one
+  HttpServer* server();  // null without a port; more pages may be added, and go with this object
+
+  /// Under the lock of all records: `look` is to be quick and calls nothing of this object.
+  void look_at(const std::function<void(const RunLog&)>& look) const;
+  std::vector<ActorView> actors() const;
+  std::filesystem::path run_directory() const;
 
  private:
   struct State;
