@@ -94,6 +94,8 @@ struct MetricsConfig {    // [metrics]
   std::int32_t port = 0;  // 0: no server
   std::string address = "127.0.0.1";
   bool lineage = false;
+  std::int32_t rollouts_per_update = 4;      // shown token by token; 0: none
+  std::filesystem::path control_token_file;  // empty: the dashboard changes nothing
 };
 
 /// How versions of the weights reach generators of other processes.

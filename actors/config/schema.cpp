@@ -387,7 +387,9 @@ Section evaluation_section() {
 Section metrics_section() {
   using C = MetricsConfig;
   return section<C>(
-      "metrics", "Prometheus metrics at /metrics, the state at /healthz, and what is written down.",
+      "metrics",
+      "The dashboard at /, Prometheus metrics at /metrics, the state at /healthz, and what is "
+      "written down.",
       &Config::metrics,
       {
           {"port", &C::port, between(0, 65535), "", "TCP port; 0: no server."},
@@ -396,6 +398,12 @@ Section metrics_section() {
           {"lineage", &C::lineage, any(), "",
            "Writes lineage.jsonl: each rollout that was trained or dropped, about 250 bytes a "
            "rollout."},
+          {"rollouts-per-update", &C::rollouts_per_update, between(0, 1024), "rollouts",
+           "Rollouts of each update that the dashboard shows token by token, and that "
+           "rollouts.jsonl keeps, up to 64 MiB."},
+          {"control-token-file", &C::control_token_file, path(PathKind::input_file), "",
+           "File with a secret of 16 characters or more; whoever knows it may pause and stop the "
+           "run on the dashboard. Empty: the dashboard only shows."},
       });
 }
 
