@@ -151,6 +151,18 @@ void add_status_command(CLI::App& app, troupe::StatusOptions& options, int& code
   command.callback([&] { code = troupe::status(options); });
 }
 
+void add_dashboard_command(CLI::App& app, troupe::DashboardOptions& options, int& code) {
+  CLI::App& command = *app.add_subcommand(
+      "dashboard", "Show a run directory in the browser, during the run or after");
+  command.add_option("run", options.run_directory, "Run directory, e.g. runs/r1-zero-addition")
+      ->required();
+  command.add_option("--port", options.port, "TCP port; 0: any free one (default)")
+      ->check(CLI::Range(0, 65535));
+  command.add_option("--address", options.address, "IP address to listen on (default 127.0.0.1)");
+  command.footer("example: troupe dashboard runs/r1-zero-addition --port 9191");
+  command.callback([&] { code = troupe::dashboard(options); });
+}
+
 void add_up_command(CLI::App& app, troupe::UpOptions& options, int& code) {
   CLI::App& command = *app.add_subcommand("up", "Run a config as local processes over mutual TLS");
   add_config_options(command, options.config, options.overrides);
@@ -301,14 +313,17 @@ int main(int argc, char** argv) {
   add_scale_command(app, scaling, code);
   StatusOptions asking;
   add_status_command(app, asking, code);
+  DashboardOptions looking;
+  add_dashboard_command(app, looking, code);
   PkiOptions pki;
   add_pki_command(app, pki, code);
 
   CLI::App* version_command = app.add_subcommand("version", "Version, libraries and devices found");
   version_command->callback([&] { code = version(); });
 
-  const std::vector<std::string> commands = {"train",  "up",   "scale", "serve", "status", "eval",
-                                             "sample", "data", "check", "pki",   "version"};
+  const std::vector<std::string> commands = {"train",  "up",        "scale", "serve",
+                                             "status", "dashboard", "eval",  "sample",
+                                             "data",   "check",     "pki",   "version"};
   if (argc > 1 && unknown_command(argv[1], commands)) return exit_bad_input;
   if (argc > 2 && argv[1] == std::string("pki") &&
       unknown_command(argv[2], {"init", "issue", "show", "renew", "revoke"}))

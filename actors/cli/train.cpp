@@ -2,6 +2,7 @@
 #include "actors/cli/commands.hpp"
 #include "actors/cli/interrupts.hpp"
 #include "actors/cli/process.hpp"
+#include "actors/dashboard/dashboard.hpp"
 #include "actors/director/director.hpp"
 #include "actors/director/role_plans.hpp"
 #include "actors/link/office.hpp"
@@ -11,6 +12,7 @@
 #include <caf/blocking_actor.hpp>
 #include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
+#include <csignal>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -72,6 +74,30 @@ void write_ready_file(const fs::path& file, const std::string& address, const fs
   fs::rename(fresh, file);
 }
 
+/// Where there is a port. Nobody is looked for, so that it costs nothing until somebody comes.
+void open_dashboard(const MetricsConfig& metrics, Telemetry& telemetry) {
+  HttpServer* const server = telemetry.server();
+  if (server == nullptr) return;
+  DashboardControl control;
+  if (!metrics.control_token_file.empty()) {
+    control.token = read_control_token(metrics.control_token_file);
+    control.stop = [&telemetry] {
+      telemetry.event("stop", "asked for on the dashboard");
+      kill(getpid(), SIGINT);  // as one Ctrl-C
+    };
+    control.pause = [&telemetry](bool on) { telemetry.pause(on); };
+  }
+  const bool loopback = metrics.address.starts_with("127.") || metrics.address == "::1";
+  const auto dashboard =
+      std::make_shared<Dashboard>(live_source(telemetry), std::move(control), loopback);
+  dashboard->serve_on(*server);
+  telemetry.event("dashboard", "http://" +
+                                   (metrics.address.find(':') == std::string::npos
+                                        ? metrics.address
+                                        : "[" + metrics.address + "]") +
+                                   ":" + std::to_string(server->port()) + "/");
+}
+
 RunOutcome run(RunPlan plan, Interrupts& interrupts) {
   RunOutcome outcome;
   plan.outcome = &outcome;
@@ -115,7 +141,12 @@ int train(const TrainOptions& options) {
   seen.terminal_status = !options.plain && isatty(STDERR_FILENO) == 1 && isatty(STDOUT_FILENO) == 1;
   seen.trace = options.trace;
   seen.quiet = options.quiet;
+  seen.rollouts_per_update = static_cast<std::size_t>(config.metrics.rollouts_per_update);
+  seen.token_text = [tokenizer = materials.tokenizer](std::int32_t token) {
+    return tokenizer->decode({&token, 1});
+  };
   auto telemetry = std::make_unique<Telemetry>(seen);
+  open_dashboard(config.metrics, *telemetry);
   std::ofstream(directory / "config.toml") << print_config(config);
   telemetry->event(
       "engine",
