@@ -181,6 +181,18 @@ void add_status_command(CLI::App& app, troupe::StatusOptions& options, int& code
   command.callback([&] { code = troupe::status(options); });
 }
 
+void add_dashboard_command(CLI::App& app, troupe::DashboardOptions& options, int& code) {
+  CLI::App& command = *app.add_subcommand(
+      "dashboard", "Show a run directory in the browser, during the run or after");
+  command.add_option("run", options.run_directory, "Run directory, e.g. runs/r1-zero-addition")
+      ->required();
+  command.add_option("--port", options.port, "TCP port; 0: any free one (default)")
+      ->check(CLI::Range(0, 65535));
+  command.add_option("--address", options.address, "IP address to listen on (default 127.0.0.1)");
+  command.footer("example: troupe dashboard runs/r1-zero-addition --port 9191");
+  command.callback([&] { code = troupe::dashboard(options); });
+}
+
 void add_up_command(CLI::App& app, troupe::UpOptions& options, int& code) {
   CLI::App& command = *app.add_subcommand("up", "Run a config as local processes over mutual TLS");
   add_config_options(command, options.config, options.overrides);
@@ -375,6 +387,8 @@ int main(int argc, char** argv) {
   add_scale_command(app, scaling, code);
   StatusOptions asking;
   add_status_command(app, asking, code);
+  DashboardOptions looking;
+  add_dashboard_command(app, looking, code);
   PkiOptions pki;
   add_pki_command(app, pki, code);
 

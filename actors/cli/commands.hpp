@@ -56,6 +56,14 @@ struct UpOptions {
 /// A run as local processes over mutual TLS: starts them, watches them, ends them.
 int up(const UpOptions& options);
 
+struct DashboardOptions {
+  std::filesystem::path run_directory;
+  std::string address = "127.0.0.1";
+  int port = 0;  // 0: any free one
+};
+/// Serves the dashboard of a run directory until Ctrl-C.
+int dashboard(const DashboardOptions& options);
+
 struct ScaleOptions {
   std::filesystem::path run_directory;  // of a run of `up`
   std::optional<std::uint32_t> generators, verifiers;

@@ -3,6 +3,7 @@
 #include "actors/cli/interrupts.hpp"
 #include "actors/cli/process.hpp"
 #include "actors/cli/targets.hpp"
+#include "actors/dashboard/dashboard.hpp"
 #include "actors/director/director.hpp"
 #include "actors/director/role_plans.hpp"
 #include "actors/link/office.hpp"
@@ -12,6 +13,7 @@
 #include <caf/blocking_actor.hpp>
 #include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
+#include <csignal>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -82,6 +84,30 @@ std::vector<std::string> roles_of(const DirectorProcess& process, const Config& 
   return roles;
 }
 
+/// Where there is a port. Nobody is looked for, so that it costs nothing until somebody comes.
+void open_dashboard(const MetricsConfig& metrics, Telemetry& telemetry) {
+  HttpServer* const server = telemetry.server();
+  if (server == nullptr) return;
+  DashboardControl control;
+  if (!metrics.control_token_file.empty()) {
+    control.token = read_control_token(metrics.control_token_file);
+    control.stop = [&telemetry] {
+      telemetry.event("stop", "asked for on the dashboard");
+      kill(getpid(), SIGINT);  // as one Ctrl-C
+    };
+    control.pause = [&telemetry](bool on) { telemetry.pause(on); };
+  }
+  const bool loopback = metrics.address.starts_with("127.") || metrics.address == "::1";
+  const auto dashboard =
+      std::make_shared<Dashboard>(live_source(telemetry), std::move(control), loopback);
+  dashboard->serve_on(*server);
+  telemetry.event("dashboard", "http://" +
+                                   (metrics.address.find(':') == std::string::npos
+                                        ? metrics.address
+                                        : "[" + metrics.address + "]") +
+                                   ":" + std::to_string(server->port()) + "/");
+}
+
 RunOutcome run(RunPlan plan, Interrupts& interrupts) {
   RunOutcome outcome;
   plan.outcome = &outcome;
@@ -131,8 +157,13 @@ int train(const TrainOptions& options) {
   if (options.serve) seen.roles = roles_of(*options.serve, config);
   const fs::path metrics_file = options.serve ? options.serve->metrics_file : fs::path();
   serve_metrics_for(metrics_file, seen);
+  seen.rollouts_per_update = static_cast<std::size_t>(config.metrics.rollouts_per_update);
+  seen.token_text = [tokenizer = materials.tokenizer](std::int32_t token) {
+    return tokenizer->decode({&token, 1});
+  };
   auto telemetry = std::make_unique<Telemetry>(seen);
   tell_metrics_address(metrics_file, *telemetry);
+  open_dashboard(config.metrics, *telemetry);
   std::ofstream(directory / "config.toml") << print_config(config);
   telemetry->event(
       "engine",

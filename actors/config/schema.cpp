@@ -388,7 +388,9 @@ Section metrics_section() {
   using C = MetricsConfig;
   return section<C>(
       "metrics",
-      "Prometheus metrics at /metrics, probes at /healthz and /readyz, and what is written down.",
+      "The dashboard at /, Prometheus metrics at /metrics, probes at /healthz and /readyz, and "
+      "what "
+      "is written down.",
       &Config::metrics,
       {
           {"port", &C::port, between(0, 65535), "",
@@ -404,6 +406,12 @@ Section metrics_section() {
           {"tensorboard", &C::tensorboard, any(), "",
            "Writes events.out.tfevents.*, the figures of metrics.jsonl for TensorBoard, about 2 KB "
            "an update."},
+          {"rollouts-per-update", &C::rollouts_per_update, between(0, 1024), "rollouts",
+           "Rollouts of each update that the dashboard shows token by token, and that "
+           "rollouts.jsonl keeps, up to 64 MiB."},
+          {"control-token-file", &C::control_token_file, path(PathKind::input_file), "",
+           "File with a secret of 16 characters or more; whoever knows it may pause and stop the "
+           "run on the dashboard. Empty: the dashboard only shows."},
       });
 }
 

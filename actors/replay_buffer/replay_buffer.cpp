@@ -50,6 +50,7 @@ void ReplayBufferState::settle(const TrainedReport& report) {
 }
 
 void ReplayBufferState::serve(caf::actor_clock::time_point now) {
+  if (plan.telemetry->paused()) return;  // who waits asks again; the next check looks again
   serve_learner();
   serve_generators(seconds(now));
 }

@@ -230,6 +230,7 @@ std::vector<MetricDefinition> run_metrics() {
       {"troupe_run_stage", gauge, "index", "Index of the running stage."},
       {"troupe_run_update", gauge, "updates", "Updates of the running stage done."},
       {"troupe_run_updates_planned", gauge, "updates", "Updates the running stage will make."},
+      {"troupe_run_paused", gauge, "0 or 1", "1 while somebody has paused the run."},
       {"troupe_run_reward_mean", gauge, "reward", "Mean reward over the newest batch."},
       {"troupe_run_pass_rate", gauge, "ratio", "Share of the newest batch that passed."},
       {"troupe_run_format_rate", gauge, "ratio", "Share of the newest batch in the right format."},

@@ -9,6 +9,7 @@
 #include "actors/telemetry/metrics_export.hpp"
 #include "actors/telemetry/metrics_jsonl.hpp"
 #include "actors/telemetry/report.hpp"
+#include "actors/telemetry/rollout_log.hpp"
 #include "actors/telemetry/run_log.hpp"
 #include "actors/telemetry/status.hpp"
 #include "actors/telemetry/summary.hpp"
@@ -18,6 +19,7 @@
 #include "gpu/model/atomic_file.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <fmt/format.h>
 #include <map>
@@ -34,6 +36,7 @@ namespace troupe {
 namespace {
 
 constexpr auto kRedrawEvery = std::chrono::milliseconds(200);
+constexpr std::uint64_t kMostRolloutBytes = std::uint64_t{64} << 20;
 constexpr std::size_t kSpans = 50'000, kSpansWithTrace = 500'000;  // per actor; 32 bytes each
 
 bool has(const std::string& text, const char* part) {
@@ -97,7 +100,8 @@ struct Telemetry::State {
   std::map<std::string, std::unique_ptr<ActivityLog>> actors;
   std::map<std::string, Pulse> pulses;
 
-  std::unique_ptr<Lineage> lineage;  // null: not kept
+  std::unique_ptr<Lineage> lineage;      // null: not kept
+  std::unique_ptr<RolloutLog> rollouts;  // null: not kept
 
   std::mutex files_mutex;    // taken before all others
   mutable std::mutex mutex;  // all below
@@ -114,6 +118,8 @@ struct Telemetry::State {
   std::map<std::string, std::optional<Clock::time_point>> held_since;  // by verifier
   std::map<std::string, bool> needs;
   std::vector<std::function<void(Metrics&)>> scrape_lookers;
+  std::atomic<bool> paused = false;  // written under the lock
+  std::optional<Clock::time_point> resumed;
 
   std::condition_variable stop_condition;
   bool stopping = false;
@@ -153,6 +159,16 @@ Telemetry::State::State(TelemetryOptions given)
           note("telemetry error",
                "a line of lineage.jsonl is lost (disk full?); later losses are not reported", held);
         });
+  if (options.rollouts_per_update > 0 && options.token_text)
+    rollouts =
+        std::make_unique<RolloutLog>(folder / "rollouts.jsonl",
+                                     RolloutLog::Terms{.per_update = options.rollouts_per_update,
+                                                       .most_bytes = kMostRolloutBytes,
+                                                       .piece = options.token_text},
+                                     [this](const std::string& problem) {
+                                       std::unique_lock held(mutex);
+                                       note("telemetry error", problem, held);
+                                     });
   std::unique_lock lock(mutex);
   write_line(run_line(run), lock);
   tell(run_line(run));
@@ -521,6 +537,33 @@ Pulse& Telemetry::pulse(const std::string& actor) {
   return state_->pulses[actor];
 }
 
+RolloutLog* Telemetry::rollouts() {
+  return state_->rollouts.get();
+}
+
+HttpServer* Telemetry::server() {
+  return state_->server.get();
+}
+
+void Telemetry::look_at(const std::function<void(const RunLog&)>& look) const {
+  const std::lock_guard lock(state_->mutex);
+  look(state_->run);
+}
+
+std::vector<ActorView> Telemetry::actors() const {
+  const std::lock_guard lock(state_->actors_mutex);
+  std::vector<ActorView> views;
+  for (const auto& [name, log] : state_->actors) {
+    const auto newest = log->spans(state_->now());  // the open one alone
+    views.push_back({name, newest.empty() ? "" : newest.back().phase, log->totals_since_mark()});
+  }
+  return views;
+}
+
+std::filesystem::path Telemetry::run_directory() const {
+  return state_->folder;
+}
+
 void Telemetry::meets(const std::string& need, bool met) {
   const std::lock_guard lock(state_->mutex);
   const auto found = state_->needs.find(need);
@@ -534,10 +577,13 @@ void Telemetry::before_scrape(std::function<void(Metrics&)> look) {
 
 double Telemetry::seconds_since_progress() const {
   const std::lock_guard lock(state_->mutex);
+  if (state_->paused) return 0;
   double least = state_->now() - (state_->run.stages.empty() ? 0 : state_->run.stages.back().begin);
   const auto time = Clock::now();
   for (const auto& [actor, entry] : state_->progress)
     least = std::min(least, std::chrono::duration<double>(time - entry.last).count());
+  if (state_->resumed)
+    least = std::min(least, std::chrono::duration<double>(time - *state_->resumed).count());
   return least;
 }
 
@@ -581,10 +627,22 @@ RunOverview Telemetry::overview() const {
     if (!stage.rollout_updates.empty()) overview.version = stage.rollout_updates.back().version + 1;
   if (state_->run.stages.empty()) return overview;
   const StageLog& stage = state_->run.stages.back();
-  overview.stage = stage.name;
+  overview.stage = stage.name + (state_->paused ? " (paused)" : "");
   overview.update = stage.updates_done();
   overview.updates = stage.updates;
   return overview;
+}
+
+void Telemetry::pause(bool on) {
+  std::unique_lock lock(state_->mutex);
+  if (state_->paused.exchange(on) == on) return;
+  state_->metrics.gauge("troupe_run_paused").Set(on ? 1 : 0);
+  if (!on) state_->resumed = Clock::now();
+  state_->note(on ? "paused" : "resumed", "asked for on the dashboard", lock);
+}
+
+bool Telemetry::paused() const {
+  return state_->paused;
 }
 
 void Telemetry::progress(const std::string& actor) {

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace spdlog {
 class logger;
@@ -19,7 +20,10 @@ class logger;
 
 namespace troupe {
 
-class Lineage;  // actors/telemetry/lineage.hpp
+class HttpServer;  // actors/telemetry/http_server.hpp
+class Lineage;     // actors/telemetry/lineage.hpp
+class RolloutLog;  // actors/telemetry/rollout_log.hpp
+struct RunLog;     // actors/telemetry/run_log.hpp
 
 /// How one actor spends its time: spans of work and of waiting. Written by its actor alone, read by
 /// others at any time.
@@ -60,9 +64,11 @@ struct TelemetryOptions {
       run_directory;  // metrics.jsonl, summary.json, report.html, log.jsonl, trace.json go there
   bool terminal_status = false;  // live status on stderr; otherwise one plain line per update
   bool trace = false;
-  bool lineage = false;        // writes lineage.jsonl
-  bool tensorboard = false;    // writes events.out.tfevents.*
-  bool quiet = false;          // on the terminal only warnings and errors
+  bool lineage = false;                                 // writes lineage.jsonl
+  bool tensorboard = false;                             // writes events.out.tfevents.*
+  std::size_t rollouts_per_update = 0;                  // written to rollouts.jsonl; 0: none
+  std::function<std::string(std::int32_t)> token_text;  // empty: no rollouts.jsonl
+  bool quiet = false;                                   // on the terminal only warnings and errors
   bool json_progress = false;  // on stdout the lines of metrics.jsonl and nothing else
   bool colour = true;          // of the live status; main clears it when NO_COLOR is set
   std::string metrics_address = "127.0.0.1";
@@ -77,10 +83,16 @@ struct TelemetryOptions {
 
 /// Where a run is.
 struct RunOverview {
-  std::string stage;  // name; empty: none has begun
+  std::string stage;  // name, with " (paused)" while the run is; empty: none has begun
   std::int32_t update = 0, updates = 0;
   std::uint64_t version = 0;  // newest published policy version
   double seconds = 0;         // since the run's start
+};
+
+/// What an actor is at, and how it spent the time of the stage.
+struct ActorView {
+  std::string name, phase;
+  ActorTime time;
 };
 
 /// Safe from any thread.
@@ -117,6 +129,8 @@ class Telemetry {
   void stage_ends(const StageRecord& stage);
   /// Where each rollout is written down; null: nobody asked for it.
   Lineage* lineage();
+  /// Where some of the rollouts are shown; null: nobody asked for it.
+  RolloutLog* rollouts();
 
   /// Who is at work, by its activity or its pulse, is expected to call this before
   /// progress_deadline_seconds are over; else /healthz answers 503 with its name.
@@ -133,6 +147,11 @@ class Telemetry {
   /// stalled run.
   std::string who_does_what() const;
   RunOverview overview() const;
+
+  /// Somebody asked that no ticket is granted and no batch is handed out: generators finish what they have, the learner
+  /// waits. Nobody is expected to move meanwhile. Updates of supervised stages go on.
+  void pause(bool on);
+  bool paused() const;
 
   /// A model was saved: its age counts from here.
   void model_saved();
@@ -153,6 +172,12 @@ class Telemetry {
   std::filesystem::path report_path() const;
   int metrics_port() const;  // the bound one; 0: no server
   const std::string& metrics_address() const;
+  HttpServer* server();  // null without a port; more pages may be added, and go with this object
+
+  /// Under the lock of all records: `look` is to be quick and calls nothing of this object.
+  void look_at(const std::function<void(const RunLog&)>& look) const;
+  std::vector<ActorView> actors() const;
+  std::filesystem::path run_directory() const;
 
  private:
   struct State;

@@ -1,6 +1,8 @@
 #include "actors/telemetry/telemetry.hpp"
 
+#include "actors/telemetry/rollout_log.hpp"
 #include "tests/actors/telemetry/http_client.hpp"
+#include "tests/actors/telemetry/sample_rollout.hpp"
 #include "tests/actors/telemetry/sample_run.hpp"
 #include "tests/actors/telemetry/temporary_folder.hpp"
 
@@ -270,6 +272,41 @@ TEST_CASE("the free space of the run directory's disk is told") {
   Telemetry telemetry(quiet_options(folder));
   const std::string page = telemetry.scrape(), name = "\ntroupe_run_disk_free_bytes ";
   CHECK(std::stod(page.substr(page.find(name) + name.size())) > 0);
+}
+
+TEST_CASE("nobody is expected to move while a run is paused") {
+  const TemporaryFolder folder;
+  Telemetry telemetry(quiet_options(folder));
+  telemetry.stage_begins(0, "rl", "reason", 50);
+  telemetry.progress("learner");
+  telemetry.pause(true);
+  telemetry.pause(true);  // is no second event
+  CHECK(telemetry.paused());
+  CHECK(telemetry.seconds_since_progress() == 0);
+  CHECK(telemetry.overview().stage == "reason (paused)");
+  CHECK(telemetry.scrape().find("troupe_run_paused 1") != std::string::npos);
+  const double stood_still = telemetry.seconds_since_progress("learner");
+  telemetry.pause(false);
+  CHECK(telemetry.seconds_since_progress() < telemetry.seconds_since_progress("learner"));
+  CHECK(stood_still > 0);
+  CHECK(telemetry.overview().stage == "reason");
+  std::vector<std::string> kinds;
+  for (const Json& line : lines_of(folder, "metrics.jsonl"))
+    if (line["type"] == "event") kinds.push_back(line["kind"]);
+  CHECK(kinds == std::vector<std::string>{"paused", "resumed"});
+}
+
+TEST_CASE("rollouts are written and kept where somebody wants them and can read tokens") {
+  const TemporaryFolder folder;
+  TelemetryOptions options = quiet_options(folder);
+  options.rollouts_per_update = 2;
+  CHECK(Telemetry(options).rollouts() == nullptr);
+  options.token_text = [](std::int32_t token) { return std::to_string(token); };
+  Telemetry telemetry(options);
+  REQUIRE(telemetry.rollouts() != nullptr);
+  telemetry.rollouts()->add(sample_rollout(1, 0.5));
+  CHECK(lines_of(folder, "rollouts.jsonl").at(0)["reward"] == 0.5);
+  CHECK(telemetry.rollouts()->terms().piece(7) == "7");
 }
 
 TEST_CASE("many actors may report at once") {
