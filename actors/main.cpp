@@ -130,6 +130,8 @@ void add_serve_command(CLI::App& app, troupe::ServeOptions& options, int& code) 
   command.add_flag("--plain", options.plain, "One line per update even on a terminal");
   command.add_flag("--quiet", options.quiet, "Only warnings and the closing table");
   command.add_flag("--trace", options.trace, "director: also write trace.json for Perfetto");
+  command.add_flag("--linger", options.linger,
+                   "director: when the run is done, go on with its metrics until a signal comes");
   command.footer(
       "example: troupe serve deploy/config/r1-zero-addition.toml --role generator --name gen-0 "
       "--pki pki --director "

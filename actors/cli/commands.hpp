@@ -22,6 +22,7 @@ struct DirectorProcess {
   bool generator = false, verifier = false;  // whether those are here too
   std::filesystem::path ready_file;          // written once it can be dialled; may be empty
   std::filesystem::path run_directory;       // is there already; empty: a new one under run.out
+  bool linger = false;                       // serves its pages after the run, until told to end
 };
 
 struct TrainOptions {
@@ -39,6 +40,7 @@ struct ServeOptions {
   std::string name;                                 // empty: of the role and the host
   std::string director, pki, out, threads;          // more overrides; empty: as in the config
   std::filesystem::path ready_file, run_directory;  // as in DirectorProcess
+  bool linger = false;                              // likewise
   bool plain = false, quiet = false, trace = false;
 };
 /// What one process or pod runs: a role or set of roles.

@@ -3,6 +3,7 @@
 #include "actors/config/config.hpp"
 #include "actors/telemetry/telemetry.hpp"
 #include "gpu/model/decoder_config.hpp"
+#include "messages/pki/inspect.hpp"
 #include "messages/wire/tls.hpp"
 
 #include <caf/actor_system_config.hpp>
@@ -32,6 +33,10 @@ TelemetryOptions telemetry_options(const Config& config, const std::filesystem::
 struct SystemConfig : caf::actor_system_config {
   SystemConfig();
 };
+
+/// Where `name` has its certificate: NAME.pem, or that of the pool it is of (gen-_any.pem for gen-7f9c-x2), as in pods
+/// that come and go.
+pki::LeafFiles leaf_files(const std::filesystem::path& directory, const std::string& name);
 
 /// The files of `name` in network.pki, checked: its certificate is in force and of that role; nothing with
 /// network.insecure. Errors: throws std::runtime_error naming file, reason and remedy.

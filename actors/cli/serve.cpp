@@ -65,9 +65,12 @@ int serve_director(const ServeOptions& options, const Roles& roles) {
   training.plain = options.plain;
   training.quiet = options.quiet;
   training.trace = options.trace;
-  training.serve =
-      DirectorProcess{options.name.empty() ? "director" : options.name, roles.contains("generator"),
-                      roles.contains("verifier"), options.ready_file, options.run_directory};
+  training.serve = DirectorProcess{options.name.empty() ? "director" : options.name,
+                                   roles.contains("generator"),
+                                   roles.contains("verifier"),
+                                   options.ready_file,
+                                   options.run_directory,
+                                   options.linger};
   return train(training);
 }
 

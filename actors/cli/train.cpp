@@ -13,6 +13,7 @@
 #include <caf/send.hpp>
 #include <cstdio>
 #include <fstream>
+#include <future>
 #include <iostream>
 #include <kj/exception.h>
 #include <nlohmann/json.hpp>
@@ -96,6 +97,15 @@ RunOutcome run(RunPlan plan, Interrupts& interrupts) {
   return outcome;
 }
 
+/// Where a process that ends is started again, as in a StatefulSet, one that is done has to stay.
+void linger(Telemetry& telemetry, Interrupts& interrupts) {
+  std::promise<void> told;
+  interrupts.tell([&told] { told.set_value(); });
+  telemetry.event("lingering", "the run is done; a signal ends this process");
+  told.get_future().wait();
+  interrupts.tell({});
+}
+
 }  // namespace
 
 int train(const TrainOptions& options) {
@@ -144,6 +154,8 @@ int train(const TrainOptions& options) {
   plan.office = office.get();
   const RunOutcome outcome = run(plan, interrupts);
   office.reset();
+  if (options.serve && options.serve->linger && outcome.failure.empty() && !outcome.interrupted)
+    linger(*telemetry, interrupts);
   const std::string closing = telemetry->closing_text();
   telemetry.reset();  // ends the live status, which would draw over what follows
   std::cout << closing << std::flush;
