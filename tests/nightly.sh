@@ -32,6 +32,7 @@ done
 part namespaces tests/chaos/namespaces.sh "$build/troupe" "$build/tests/chaos/check_run"
 part fuzz env TROUPE_FUZZ_TIMES=20 "$build/tests/messages/wire/troupe_wire_tests" -tc='*hostile frames*'
 part joins tests/bench/joins.sh
+part pods tests/end_to_end/pods.sh "$build/troupe"
 part tsan tests/tsan.sh
 echo "$failed failed; what each said is in $results"
 [ "$failed" = 0 ]
