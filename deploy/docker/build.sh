@@ -58,12 +58,12 @@ layer() {  # NAME PATH...: prints digest of the tar and of the compressed tar
 read -r system_plain system < <(cd "$work/root" && layer system . -mindepth 1 -not -path './usr/bin/troupe')
 read -r binary_plain binary < <(layer binary ./usr/bin/troupe)
 
-commit=$(git -C "$top" rev-parse HEAD 2> /dev/null || echo unknown)
-jq -ncS --arg a "sha256:$system_plain" --arg b "sha256:$binary_plain" --arg commit "$commit" '{
+version=$("$troupe" version | awk '$1 == "troupe" {print $2}')
+jq -ncS --arg a "sha256:$system_plain" --arg b "sha256:$binary_plain" --arg version "$version" '{
   architecture: "amd64", os: "linux", created: "1970-01-01T00:00:00Z",
   config: {User: "65532:65532", Entrypoint: ["/usr/bin/troupe"], WorkingDir: "/var/lib/troupe",
            Env: ["PATH=/usr/bin", "HOME=/var/lib/troupe"], StopSignal: "SIGTERM",
-           Labels: {"org.opencontainers.image.title": "troupe", "org.opencontainers.image.revision": $commit}},
+           Labels: {"org.opencontainers.image.title": "troupe", "org.opencontainers.image.version": $version}},
   rootfs: {type: "layers", diff_ids: [$a, $b]}}' > "$work/config.json"
 config=$(keep "$work/config.json")
 jq -ncS --arg c "$config" --argjson c_size "$(blob "$config")" --arg a "$system" --argjson a_size "$(blob "$system")" \
@@ -82,7 +82,7 @@ echo "$name@sha256:$manifest" > "$out/$variant.ref"
 
 # SPDX: Debian's packages as downloaded, and what is ours or from LibTorch's wheels, by file.
 parts() { (cd "$work/root" && sha256sum usr/bin/troupe opt/troupe/lib/*); }
-jq -nS --arg name "troupe-$variant" --arg commit "$commit" --arg digest "$manifest" --rawfile debian "$work/packages.tsv" \
+jq -nS --arg name "troupe-$variant" --arg version "$version" --arg digest "$manifest" --rawfile debian "$work/packages.tsv" \
   --arg parts "$(parts)" '
   def id: gsub("[^A-Za-z0-9.-]"; "-") | "SPDXRef-" + .;
   def package($name; $version; $from; $sum): {SPDXID: ($name | id), name: $name, versionInfo: $version, downloadLocation: $from,
@@ -93,7 +93,7 @@ jq -nS --arg name "troupe-$variant" --arg commit "$commit" --arg digest "$manife
     {sourceInfo: ("built from " + .[2]),
      externalRefs: [{referenceCategory: "PACKAGE-MANAGER", referenceType: "purl", referenceLocator: "pkg:deb/debian/\(.[0])@\(.[1])?arch=amd64"}]}] as $packages |
   [$parts | split("\n")[] | capture("^(?<sum>[0-9a-f]{64})  (?<file>.*)$") |
-    package(.file | split("/")[-1]; (if .file == "usr/bin/troupe" then $commit else "LibTorch 2.11.0" end); "NOASSERTION"; .sum)] as $own |
+    package(.file | split("/")[-1]; (if .file == "usr/bin/troupe" then $version else "LibTorch 2.11.0" end); "NOASSERTION"; .sum)] as $own |
   {spdxVersion: "SPDX-2.3", dataLicense: "CC0-1.0", SPDXID: "SPDXRef-DOCUMENT", name: $name,
    documentNamespace: "https://spdx.org/spdxdocs/\($name)-\($digest)", creationInfo: {created: "1970-01-01T00:00:00Z", creators: ["Tool: troupe-image"]},
    packages: ($packages + $own),

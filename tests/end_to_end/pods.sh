@@ -128,15 +128,21 @@ until_true 120 times 'generator-7f9c-x1 \(generator\) from' 1
 kill -9 "$(podman inspect generator-7f9c-x1-troupe | jq '.[0].State.Pid')"
 until_true 120 times 'generator-7f9c-x1 \(generator\) from' 2
 say "a generator that was killed is back"
-podman stop --time 60 generator-7f9c-x0-troupe > /dev/null
-[ "$(podman inspect generator-7f9c-x0-troupe | jq '.[0].State.ExitCode')" = 0 ] || fail "a generator did not end well"
-until_true 120 logged 'generator-7f9c-x0 has left'
-say "a generator that was told to end has handed over what it had"
+ends_well() {  # NAME: at SIGTERM
+  podman stop --time 60 "$1-troupe" > /dev/null
+  [ "$(podman inspect "$1-troupe" | jq '.[0].State.ExitCode')" = 0 ] || fail "$1 did not end well"
+}
+for name in generator-7f9c-x0 verifier-7f9c-x0 broadcaster-0; do  # a rolling restart
+  ends_well $name
+  podman start "$name-troupe" > /dev/null
+  until_true 120 times "$name \(.*\) from" 2
+done
+logged 'generator-7f9c-x0 has left' || fail "the generator handed over nothing"
+say "generator, verifier and broadcaster have been ended and started again"
 
 until_true 900 logged 'the run is done'
 say "the run is done"
 grep -qF '"ledger_imbalance": 0' "$work"/volumes/director-0-state/*/summary.json || fail "the ledger does not balance"
 grep -qF '"tokens_beyond_bound": 0' "$work"/volumes/director-0-state/*/summary.json || fail "a token is beyond the bound"
-podman stop --time 60 director-0-troupe > /dev/null
-[ "$(podman inspect director-0-troupe | jq '.[0].State.ExitCode')" = 0 ] || fail "the director did not end well"
+ends_well director-0
 say "the director ended at SIGTERM"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# usage: processes_test.sh TROUPE whole_run|killed|stopped|left|scale|interrupt|orphans|apart|learner_killed|pods|refused
+# usage: processes_test.sh TROUPE whole_run|killed|stopped|left|scale|interrupt|orphans|apart|learner_killed|pods|upgrade|refused
 # Runs of several processes. Waits are polls with a deadline; no check is about time.
 set -euo pipefail
 troupe=$(realpath "$1")
@@ -196,6 +196,35 @@ refused() {
   until_true tells "$address" "\"host\": \"$(uname -n)\""  # reported about once a second
   kill -INT "$up"
   ends_with 130
+}
+
+leaves() {  # NAME: told to end as a rolling update does it
+  kill -TERM "$(id_of "$1")"
+  until_true grep -qF "$1 has ended: exit code 0" output
+}
+upgrade() {  # every role anew under load: the new process first, then the old one is told to end
+  start_long --set network.broadcaster=127.0.0.1:0
+  until_true training
+  local old
+  for old in 0 1; do
+    "$troupe" scale runs/smoke --generators 3 > /dev/null
+    until_true joined_times "gen-$((old + 2))" 1
+    leaves "gen-$old"
+    until_true grep -qF "gen-$old has left" runs/smoke/log.jsonl  # all that it had is handed over
+  done
+  "$troupe" scale runs/smoke --verifiers 2 > /dev/null
+  until_true joined_times ver-1 1
+  leaves ver-0
+  kill -9 "$(id_of broadcaster)"  # has nothing to hand over; what ends well is not started again by up
+  until_true joined_times broadcaster 2
+  until_true newer_than "$(newest_update)"  # with weights from the new one
+  kill -INT "$up"  # director and learner: the run ends after its update, and another goes on from its model
+  ends_with 130
+  balanced
+  nothing_dropped generator_lost late abandoned
+  start --set model.path="$work/runs/smoke/model" --set stage.rl.updates=5
+  wait "$up" || fail "exit code $? from the saved model"
+  grep -qF '"updates": 5' runs/smoke-2/summary.json || fail "not 5 updates"
 }
 
 serve() {  # NAME ROLE MORE...: by hand, in the background; its id is in $served
