@@ -149,6 +149,8 @@ void add_serve_command(CLI::App& app, troupe::ServeOptions& options, int& code) 
       ->type_name("FILE");
   add_progress_options(command, options.plain, options.quiet, options.json_progress);
   command.add_flag("--trace", options.trace, "director: also write trace.json for Perfetto");
+  command.add_flag("--linger", options.linger,
+                   "director: when the run is done, go on with its metrics until a signal comes");
   command.footer(
       "example: troupe serve deploy/config/r1-zero-addition.toml --role generator --name gen-0 "
       "--pki pki --director "

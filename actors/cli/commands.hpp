@@ -23,6 +23,7 @@ struct DirectorProcess {
   std::filesystem::path ready_file;          // written once it can be dialled; may be empty
   std::filesystem::path run_directory;       // is there already; empty: a new one under run.out
   std::filesystem::path metrics_file;        // as in ServeOptions
+  bool linger = false;                       // serves its pages after the run, until told to end
 };
 
 struct TrainOptions {
@@ -43,6 +44,7 @@ struct ServeOptions {
   std::filesystem::path ready_file, run_directory;  // as in DirectorProcess
   /// Gets host:port of the metrics, which are served at any free port unless the config has one.
   std::filesystem::path metrics_file;
+  bool linger = false;  // as in DirectorProcess
   bool plain = false, quiet = false, trace = false, json_progress = false;
 };
 /// What one process or pod runs: a role or set of roles.

@@ -2,7 +2,7 @@
 
 #include "actors/cli/commands.hpp"
 #include "gpu/model/manifest.hpp"
-#include "messages/pki/inspect.hpp"
+#include "messages/pki/identity.hpp"
 
 #include <algorithm>
 #include <caf/atom.hpp>
@@ -78,6 +78,18 @@ SystemConfig::SystemConfig() {
   set("scheduler.policy", caf::atom("sharing"));
 }
 
+pki::LeafFiles leaf_files(const std::filesystem::path& directory, const std::string& name) {
+  std::string stem = name;
+  for (std::size_t dash = name.rfind('-');
+       dash != std::string::npos && dash > 0 && !fs::exists(directory / (stem + ".pem"));
+       dash = name.rfind('-', dash - 1)) {
+    const std::string pool = pki::file_stem(name.substr(0, dash + 1) + "*");
+    if (fs::exists(directory / (pool + ".pem"))) stem = pool;
+  }
+  return {directory / (stem + ".pem"), directory / (stem + ".key"), directory / "ca.pem",
+          directory / "crl.pem"};
+}
+
 std::optional<wire::TlsFiles> tls_files(const NetworkConfig& network, const std::string& name,
                                         const std::string& role) {
   if (network.insecure) return std::nullopt;
@@ -86,9 +98,7 @@ std::optional<wire::TlsFiles> tls_files(const NetworkConfig& network, const std:
         "network.pki: there are no certificates; make some (troupe pki init DIR) and name the "
         "folder, or set "
         "network.insecure on a loopback address");
-  const auto file = [&](const std::string& leaf) { return network.pki / leaf; };
-  const pki::LeafFiles files{file(name + ".pem"), file(name + ".key"), file("ca.pem"),
-                             file("crl.pem")};
+  const pki::LeafFiles files = leaf_files(network.pki, name);
   const pki::Certificate certificate = pki::require_usable(files, pki::wall_clock());
   const std::string certified =
       certificate.identity ? std::string(pki::role_name(certificate.identity->role)) : "none";
@@ -106,14 +116,15 @@ void watch_links(Telemetry& telemetry, const NetworkConfig& network, const std::
       .gauge("troupe_link_tls", network.insecure ? "insecure" : "mutual-tls-1.3")
       .Set(1);
   if (network.insecure) return;
-  telemetry.before_scrape([file = network.pki / (name + ".pem"), name](Metrics& metrics) {
-    try {
-      const pki::Certificate found = pki::inspect_file(file, pki::wall_clock()).certificate;
-      metrics.gauge("troupe_link_certificate_expiry_timestamp_seconds", name)
-          .Set(static_cast<double>(found.not_after.time_since_epoch().count()));
-    } catch (const std::exception&) {  // one that is being replaced: the figure stays
-    }
-  });
+  telemetry.before_scrape(
+      [file = leaf_files(network.pki, name).certificate, name](Metrics& metrics) {
+        try {
+          const pki::Certificate found = pki::inspect_file(file, pki::wall_clock()).certificate;
+          metrics.gauge("troupe_link_certificate_expiry_timestamp_seconds", name)
+              .Set(static_cast<double>(found.not_after.time_since_epoch().count()));
+        } catch (const std::exception&) {  // one that is being replaced: the figure stays
+        }
+      });
 }
 
 void end_process_after(double seconds) {

@@ -3,6 +3,7 @@
 #include "actors/config/config.hpp"
 #include "actors/telemetry/telemetry.hpp"
 #include "gpu/model/decoder_config.hpp"
+#include "messages/pki/inspect.hpp"
 #include "messages/wire/tls.hpp"
 
 #include <caf/actor_system_config.hpp>
@@ -35,6 +36,10 @@ struct SystemConfig : caf::actor_system_config {
 
 /// How the links of this process are made, and when its certificate ends, as metrics.
 void watch_links(Telemetry& telemetry, const NetworkConfig& network, const std::string& name);
+
+/// Where `name` has its certificate: NAME.pem, or that of the pool it is of (gen-_any.pem for gen-7f9c-x2), as in pods
+/// that come and go.
+pki::LeafFiles leaf_files(const std::filesystem::path& directory, const std::string& name);
 
 /// The files of `name` in network.pki, checked: its certificate is in force and of that role; nothing with
 /// network.insecure. Errors: throws std::runtime_error naming file, reason and remedy.

@@ -72,7 +72,8 @@ int serve_director(const ServeOptions& options, const Roles& roles) {
                                    roles.contains("verifier"),
                                    options.ready_file,
                                    options.run_directory,
-                                   options.metrics_file};
+                                   options.metrics_file,
+                                   options.linger};
   return train(training);
 }
 

@@ -16,6 +16,7 @@
 #include <csignal>
 #include <cstdio>
 #include <fstream>
+#include <future>
 #include <iostream>
 #include <kj/exception.h>
 #include <nlohmann/json.hpp>
@@ -132,6 +133,15 @@ RunOutcome run(RunPlan plan, Interrupts& interrupts) {
   return outcome;
 }
 
+/// Where a process that ends is started again, as in a StatefulSet, one that is done has to stay.
+void linger(Telemetry& telemetry, Interrupts& interrupts) {
+  std::promise<void> told;
+  interrupts.tell([&told] { told.set_value(); });
+  telemetry.event("lingering", "the run is done; a signal ends this process");
+  told.get_future().wait();
+  interrupts.tell({});
+}
+
 }  // namespace
 
 int train(const TrainOptions& options) {
@@ -193,6 +203,8 @@ int train(const TrainOptions& options) {
   plan.office = office.get();
   const RunOutcome outcome = run(plan, interrupts);
   office.reset();
+  if (options.serve && options.serve->linger && outcome.failure.empty() && !outcome.interrupted)
+    linger(*telemetry, interrupts);
   const std::string closing =
       options.json_progress ? telemetry->closing_line() : telemetry->closing_text();
   telemetry.reset();  // ends the live status, which would draw over what follows

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# usage: processes_test.sh TROUPE whole_run|killed|stopped|left|scale|interrupt|orphans|apart|learner_killed|refused
+# usage: processes_test.sh TROUPE whole_run|killed|stopped|left|scale|interrupt|orphans|apart|learner_killed|pods|upgrade|refused
 # Runs of several processes. Waits are polls with a deadline; no check is about time.
 set -euo pipefail
 troupe=$(realpath "$1")
@@ -196,6 +196,70 @@ refused() {
   until_true tells "$address" "\"host\": \"$(uname -n)\""  # reported about once a second
   kill -INT "$up"
   ends_with 130
+}
+
+leaves() {  # NAME: told to end as a rolling update does it
+  kill -TERM "$(id_of "$1")"
+  until_true grep -qF "$1 has ended: exit code 0" output
+}
+upgrade() {  # every role anew under load: the new process first, then the old one is told to end
+  start_long --set network.broadcaster=127.0.0.1:0
+  until_true training
+  local old
+  for old in 0 1; do
+    "$troupe" scale runs/smoke --generators 3 > /dev/null
+    until_true joined_times "gen-$((old + 2))" 1
+    leaves "gen-$old"
+    until_true grep -qF "gen-$old has left" runs/smoke/log.jsonl  # all that it had is handed over
+  done
+  "$troupe" scale runs/smoke --verifiers 2 > /dev/null
+  until_true joined_times ver-1 1
+  leaves ver-0
+  kill -9 "$(id_of broadcaster)"  # has nothing to hand over; what ends well is not started again by up
+  until_true joined_times broadcaster 2
+  until_true newer_than "$(newest_update)"  # with weights from the new one
+  kill -INT "$up"  # director and learner: the run ends after its update, and another goes on from its model
+  ends_with 130
+  balanced
+  nothing_dropped generator_lost late abandoned
+  start --set model.path="$work/runs/smoke/model" --set stage.rl.updates=5
+  wait "$up" || fail "exit code $? from the saved model"
+  grep -qF '"updates": 5' runs/smoke-2/summary.json || fail "not 5 updates"
+}
+
+serve() {  # NAME ROLE MORE...: by hand, in the background; its id is in $served
+  "$troupe" serve "$config" --name "$1" --role "$2" --pki pki --out runs --plain "${@:3}" > "said-$1" 2>&1 &
+  served=$!
+}
+page() {  # PATH, of the director's metrics
+  exec 3<> /dev/tcp/127.0.0.1/"$port" || return 1
+  printf 'GET %s HTTP/1.0\r\n\r\n' "$1" >&3
+  cat <&3
+}
+answers_well() { [[ $(page /healthz) == 'HTTP/1.1 200 '* ]]; }
+pods() {  # as in Kubernetes: generators share a certificate, and the director stays when the run is done
+  local address port
+  "$troupe" pki init pki > /dev/null
+  "$troupe" pki issue pki --role director --name director --host 127.0.0.1 > /dev/null
+  "$troupe" pki issue pki --role generator --name 'gen-*' > /dev/null
+  "$troupe" pki issue pki --role verifier --name 'ver-*' > /dev/null
+  port=$((20000 + RANDOM % 10000))
+  serve director director --director 127.0.0.1:0 --linger --ready-file ready --set metrics.port="$port"
+  director=$served
+  trap 'kill -9 ${director:-} ${generator:-} ${verifier:-} 2> /dev/null || true; rm -rf "$work"' EXIT
+  until_true test -s ready
+  address=$(sed 's/.*"address":"\([^"]*\)".*/\1/' ready)
+  serve gen-7f9c-x2 generator --director "$address"
+  generator=$served
+  serve ver-7f9c-x2 verifier --director "$address"
+  verifier=$served
+  until_true grep -qF 'the run is done; a signal ends this process' runs/smoke/log.jsonl
+  wait "$generator" "$verifier" || fail "they did not end well: $(cat said-gen-* said-ver-*)"
+  grep -qF 'gen-7f9c-x2 (generator)' runs/smoke/log.jsonl || fail "another name than its own"
+  answers_well || fail "the director is gone, or not well"
+  kill -TERM "$director"
+  wait "$director" || fail "exit code $? after lingering"
+  balanced
 }
 
 "$part"

@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# usage: deploy/docker/root_fs.sh cpu|gpu TROUPE DIR
+# Puts into DIR what a container of Troupe consists of: the binary, LibTorch, and of Debian the packages that those link to.
+# No shell, no package manager, no Python, no compiler. DIR/../packages.tsv says what of Debian is in it: name, version,
+# source, file, sha256. They are downloaded in the newest version that the archive of this machine has.
+set -euo pipefail
+variant=$1
+troupe=$(realpath "$2")
+mkdir -p "$3/.."
+root=$(realpath "$3")
+debs=$(dirname "$root")/debs
+list=$(dirname "$root")/packages.tsv
+readonly variant troupe root debs list user=65532
+readonly torch=${TROUPE_TORCH:-${XDG_CACHE_HOME:-$HOME/.cache}/troupe/libtorch-2.11.0/torch}
+fail() { echo "root_fs: $*" >&2; exit 1; }
+[ -f "$torch/lib/libtorch_cpu.so" ] || fail "no LibTorch in $torch; run deploy/setup.sh"
+
+linked() {  # FILE...: paths of all libraries that they need, LibTorch's too
+  local said
+  said=$(LD_LIBRARY_PATH=$torch/lib ldd "$@")
+  ! grep -F 'not found' <<< "$said" || fail "a library is missing; for gpu: deploy/setup.sh --gpu"
+  awk '$2 == "=>" {print $3} $1 ~ /^\/lib64/ {print $1}' <<< "$said" | sort -u
+}
+roots=("$troupe")
+if [ "$variant" = gpu ]; then
+  cuda=$(dirname "$troupe")/gpu/libtroupe_cuda.so
+  for file in "$torch/lib/libtorch_cuda.so" "$cuda"; do
+    [ -f "$file" ] || fail "no $file; run deploy/setup.sh --gpu and build with nvcc"
+    roots+=("$file")
+  done
+fi
+
+packages() {  # of Debian, with what must be there besides libraries
+  local path
+  echo base-files
+  while read -r path; do
+    case $path in
+      "$torch"/* | "$(dirname "$torch")"/nvidia/* | "$(dirname "$troupe")"/*) ;;
+      *) { dpkg -S "$path" 2> /dev/null || dpkg -S "$(realpath "$path")" 2> /dev/null || dpkg -S "/usr$path"; } | head -n 1 | cut -d: -f1 ;;
+    esac
+  done
+}
+wanted() { linked "${roots[@]}" | packages | sort -u; }
+
+download() {  # PACKAGE; prints its file
+  local version name
+  version=$(apt-cache policy "$1" | sed -n 's/^ *Candidate: //p')
+  name=${1}_${version//:/%3a}
+  compgen -G "$debs/${name}_*.deb" > /dev/null || (cd "$debs" && apt-get -o APT::Sandbox::User=root download -qq "$1=$version" > /dev/null)
+  compgen -G "$debs/${name}_*.deb"
+}
+
+rm -rf "$root"
+mkdir -p "$root" "$debs"
+: > "$list"
+for package in $(wanted); do
+  deb=$(download "$package") || fail "cannot download $package ; apt-get update?"
+  dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$root" --exclude './usr/share/man' --exclude './usr/share/locale' \
+    --exclude './usr/share/lintian' --exclude './usr/share/bug' --exclude './usr/lib/*/gconv' --exclude './usr/lib/*/perl*' \
+    --exclude './usr/share/doc/*/*.gz' --exclude './usr/share/doc/*/examples' --exclude './var/cache' --exclude './var/log'
+  # shellcheck disable=SC2016  # dpkg expands them
+  dpkg-deb -W --showformat '${Package}\t${Version}\t${source:Package}\t' "$deb" >> "$list"
+  printf '%s\t%s\n' "$(basename "$deb")" "$(sha256sum "$deb" | cut -d' ' -f1)" >> "$list"
+done
+# As on every Debian since 12.
+for folder in lib lib64; do
+  [ -L "$root/$folder" ] || { mkdir -p "$root/usr/$folder" && cp -a "$root/$folder/." "$root/usr/$folder/" && rm -r "${root:?}/$folder"; ln -s "usr/$folder" "$root/$folder"; }
+done
+for folder in bin sbin boot home media mnt opt srv root usr/games usr/include usr/src usr/local usr/bin usr/sbin; do
+  rm -rf "${root:?}/$folder"
+done
+
+mkdir -p "$root"/{usr/bin,opt/troupe/lib,etc,tmp,proc,sys,dev,run,var/lib/troupe,etc/ld.so.conf.d}
+install -m 755 "$troupe" "$root/usr/bin/troupe"
+linked "${roots[@]}" | { grep -E "^($torch|$(dirname "$torch")/nvidia|$torch/lib/\.\.)/" || true; } |
+  while read -r library; do install -m 644 "$library" "$root/opt/troupe/lib/$(basename "$library")"; done
+if [ "$variant" = gpu ]; then install -m 644 "${roots[@]:1}" "$root/opt/troupe/lib/"; fi
+strip --strip-unneeded "$root/usr/bin/troupe" "$root"/opt/troupe/lib/*.so*
+
+printf 'root:x:0:0::/:/nologin\ntroupe:x:%d:%d::/var/lib/troupe:/nologin\n' $user $user > "$root/etc/passwd"
+printf 'root:x:0:\ntroupe:x:%d:\n' $user > "$root/etc/group"
+printf 'hosts: files dns\n' > "$root/etc/nsswitch.conf"
+printf '/opt/troupe/lib\n/usr/lib/x86_64-linux-gnu\n' > "$root/etc/ld.so.conf"
+ldconfig -r "$root" -f /etc/ld.so.conf
+rm -rf "$root/var/cache"
+chmod 1777 "$root/tmp"
+chmod 755 "$root"

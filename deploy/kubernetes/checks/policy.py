@@ -1,0 +1,327 @@
+"""What must hold of a rendered overlay, beyond that a cluster would take it: operations.md 1.2 to 1.4.
+
+problems(documents) gives sentences, each with the object it is about; none means that all is well.
+A checking tool; nothing of Troupe runs it.
+"""
+import re
+import tomllib
+
+WORKLOADS = {"StatefulSet", "Deployment", "Job", "JobSet"}
+NAME = "app.kubernetes.io/name"
+NO_NAMESPACE = {"Namespace", "RuntimeClass"}
+ONE_ONLY = {"director", "learner", "broadcaster"}
+NEVER_EVICTED = {"director", "learner"}
+VOLUMES = {"configMap", "secret", "emptyDir", "persistentVolumeClaim", "projected"}
+SHORTEST_GRACE = {"director": 120, "learner": 300}  # seconds: an update, what is saved, a report
+
+
+def title(document):
+    return f"{document.get('kind')}/{document.get('metadata', {}).get('name')}"
+
+
+def pod_of(workload):
+    """The pod template of a workload, as {metadata, spec}."""
+    spec = workload["spec"]
+    if workload["kind"] == "JobSet":
+        return spec["replicatedJobs"][0]["template"]["spec"]["template"]
+    return spec["template"]
+
+
+def labels_of(workload):
+    return pod_of(workload).get("metadata", {}).get("labels", {})
+
+
+def selects(selector, labels):
+    wanted = selector.get("matchLabels", {}) if selector else {}
+    chosen = all(labels.get(key) == value for key, value in wanted.items())
+    for each in (selector or {}).get("matchExpressions", []):
+        chosen = chosen and each["operator"] == "In" and labels.get(each["key"]) in each["values"]
+    return chosen
+
+
+class Overlay:
+    """The documents of one overlay, and what the rules keep asking of them."""
+
+    def __init__(self, documents):
+        self.documents = documents
+        self.workloads = [d for d in documents if d["kind"] in WORKLOADS]
+
+    def of(self, kind):
+        return [d for d in self.documents if d["kind"] == kind]
+
+    def named(self, kind, name):
+        return next((d for d in self.of(kind) if d["metadata"]["name"] == name), None)
+
+    def config(self):
+        for each in self.of("ConfigMap"):
+            if "config.toml" in each.get("data", {}):
+                return tomllib.loads(each["data"]["config.toml"])
+        return {}
+
+    def role_edges(self):
+        """(from, to, port) that the config asks for: who dials whom."""
+        roles = {labels_of(w).get(NAME) for w in self.workloads} - {"train"}
+        network = self.config().get("network", {})
+        if not network:
+            return set()
+        port = int(network["director"].rsplit(":", 1)[1])
+        edges = {(role, "director", port) for role in roles if role != "director"}
+        if network.get("broadcaster", "director") != "director":
+            edges.add(("generator", "broadcaster", int(network["broadcaster"].rsplit(":", 1)[1])))
+        return edges
+
+
+def objects(overlay):
+    seen = set()
+    for each in overlay.documents:
+        if title(each) in seen:
+            yield each, "is there twice"
+        seen.add(title(each))
+        if each["kind"] not in NO_NAMESPACE and each["metadata"].get("namespace") != "troupe":
+            yield each, "is not in the namespace troupe"
+        if each["kind"] in {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}:
+            yield each, "gives rights in the cluster, and nothing here needs any"
+        for field in ("labels", "annotations"):
+            for key, value in (each["metadata"].get(field) or {}).items():
+                if not isinstance(value, str):
+                    yield each, f"{field}: {key} is {value!r} and not a string"
+    for each in overlay.of("Namespace"):
+        if each["metadata"].get("labels", {}).get("pod-security.kubernetes.io/enforce") != "restricted":
+            yield each, "does not enforce the restricted profile"
+    if not overlay.of("Namespace"):
+        yield {"kind": "Namespace", "metadata": {"name": "troupe"}}, "is missing"
+    for each in overlay.of("Secret"):
+        if any(key.startswith("ca.key") for key in each.get("data", {})):
+            yield each, "holds the authority's key"
+
+
+def pods(overlay):
+    for each in overlay.workloads:
+        spec = pod_of(each)["spec"]
+        security = spec.get("securityContext", {})
+        if security.get("runAsNonRoot") is not True or security.get("runAsUser", 0) == 0:
+            yield each, "may run as root"
+        if security.get("seccompProfile", {}).get("type") != "RuntimeDefault":
+            yield each, "has no seccomp profile"
+        for flag in ("hostNetwork", "hostPID", "hostIPC"):
+            if spec.get(flag):
+                yield each, f"shares the host's {flag[4:].lower()}"
+        if spec.get("automountServiceAccountToken") is not False:
+            yield each, "mounts an API token"
+        account = spec.get("serviceAccountName")
+        if not account or not overlay.named("ServiceAccount", account):
+            yield each, "has no service account of its own"
+        yield from ((each, text) for text in volumes(overlay, spec))
+        yield from ((each, text) for text in containers(spec))
+        yield from ((each, text) for text in role(overlay, each, spec))
+
+
+def volumes(overlay, spec):
+    for volume in spec.get("volumes", []):
+        kinds = set(volume) - {"name"}
+        if not kinds <= VOLUMES:
+            yield f"volume {volume['name']} is a {'/'.join(kinds)}"
+        if "emptyDir" in volume and "sizeLimit" not in (volume["emptyDir"] or {}):
+            yield f"volume {volume['name']} has no limit of size"
+        if "secret" in volume:
+            if volume["secret"].get("defaultMode") != 0o400:
+                yield f"the keys in {volume['name']} are readable by more than their owner"
+            if not overlay.named("Secret", volume["secret"]["secretName"]):
+                yield f"Secret {volume['secret']['secretName']} does not exist"
+        if "configMap" in volume and not overlay.named("ConfigMap", volume["configMap"]["name"]):
+            yield f"ConfigMap {volume['configMap']['name']} does not exist"
+        for source in volume.get("projected", {}).get("sources", []):
+            if "serviceAccountToken" in source:
+                yield "mounts an API token"
+
+
+def containers(spec):
+    for each in spec.get("containers", []) + spec.get("initContainers", []):
+        security = each.get("securityContext", {})
+        if security.get("allowPrivilegeEscalation") is not False or security.get("privileged"):
+            yield "may gain privileges"
+        if security.get("capabilities", {}).get("drop") != ["ALL"] or security.get("capabilities", {}).get("add"):
+            yield "keeps capabilities"
+        if security.get("readOnlyRootFilesystem") is not True:
+            yield "may write to its image"
+        if not re.search(r"@sha256:[0-9a-f]{64}$", each.get("image", "")):
+            yield f"image {each.get('image')} has no digest"
+        resources = each.get("resources", {})
+        limits, requests = resources.get("limits", {}), resources.get("requests", {})
+        if not limits.get("memory") or limits["memory"] != requests.get("memory"):
+            yield "memory: the limit and the request are not the same"
+        if not requests.get("cpu"):
+            yield "asks for no cpu"
+        if limits.get("nvidia.com/gpu") != requests.get("nvidia.com/gpu"):
+            yield "gpu: the limit and the request are not the same"
+        if limits.get("nvidia.com/gpu"):
+            yield from gpu(spec, each)
+        yield from probes(each)
+        for variable in each.get("env", []):
+            if "secretKeyRef" in (variable.get("valueFrom") or {}):
+                yield f"env {variable['name']} holds a secret"
+            if "value" in variable and not isinstance(variable["value"], str):
+                yield f"env {variable['name']} is {variable['value']!r} and not a string"
+        if any("secretRef" in source for source in each.get("envFrom", [])):
+            yield "env holds a secret"
+        for port in each.get("ports", []):
+            if "hostPort" in port:
+                yield "takes a port of the host"
+
+
+def gpu(spec, container):
+    mounts = {m["mountPath"]: m["name"] for m in container.get("volumeMounts", [])}
+    shared = next((v for v in spec["volumes"] if v["name"] == mounts.get("/dev/shm")), {})
+    if shared.get("emptyDir", {}).get("medium") != "Memory":
+        yield "NCCL needs /dev/shm in memory"
+    if not spec.get("nodeSelector"):
+        yield "may be put on a node without a GPU"
+
+
+def probes(container):
+    ports = {p["name"] for p in container.get("ports", []) if "name" in p}
+    for kind, path in (("startup", "/healthz"), ("liveness", "/healthz"), ("readiness", "/readyz")):
+        probe = container.get(f"{kind}Probe", {}).get("httpGet")
+        if not probe:
+            yield f"has no {kind} probe"
+        elif probe["path"] != path or probe["port"] not in ports:
+            yield f"{kind} probe asks {probe['path']} of port {probe['port']}"
+    start = container.get("startupProbe", {})
+    if start and start.get("periodSeconds", 10) * start.get("failureThreshold", 3) < 600:
+        yield "startup probe: a model takes longer to load"
+
+
+def role(overlay, workload, spec):
+    name = labels_of(workload).get(NAME)
+    config = overlay.config()
+    grace = spec.get("terminationGracePeriodSeconds", 30)
+    drain = config.get("network", {}).get("drain-seconds", 20)
+    if grace < SHORTEST_GRACE.get(name, drain + 10):
+        yield f"{grace} s are too short to end well"
+    if name in ONE_ONLY and workload["spec"].get("replicas", 1) != 1:
+        yield f"there is one {name}"
+    container = spec["containers"][0]
+    arguments = container.get("args", [])
+    if arguments[0] == "serve" and f"--role={name}" not in arguments:
+        yield f"does not serve as {name}"
+    mounts = [m["mountPath"] for m in container["volumeMounts"]]
+    for path in arguments[1:2] + [config.get("network", {}).get("pki", mounts[0])]:
+        if not any(path.startswith(mount) for mount in mounts):
+            yield f"{path} is not mounted"
+    ports = {p["containerPort"] for p in container.get("ports", [])}
+    if config.get("metrics", {}).get("port") not in ports:
+        yield "the metrics port is not the config's"
+    if config.get("metrics", {}).get("address") != "0.0.0.0":
+        yield "the metrics are for its own pod only"
+    for argument in arguments:
+        listen = re.fullmatch(r'--set=network\.listen="\*:(\d+)"', argument)
+        if listen and int(listen[1]) not in ports:
+            yield f"listens on {listen[1]}, which is no port of its own"
+    if name == "generator" and workload["kind"] == "Deployment":
+        spread = spec.get("topologySpreadConstraints", [])
+        if not any(selects(each["labelSelector"], labels_of(workload)) for each in spread):
+            yield "may all be on one node"
+
+
+def selectors(overlay):
+    everyone = [labels_of(w) for w in overlay.workloads]
+    for each in overlay.workloads:
+        if each["kind"] in {"StatefulSet", "Deployment"}:
+            if not selects(each["spec"]["selector"], labels_of(each)):
+                yield each, "does not select its own pods"
+            own = [b for b in overlay.of("PodDisruptionBudget") if selects(b["spec"]["selector"], labels_of(each))]
+            if not own:
+                yield each, "has no disruption budget"
+            elif labels_of(each).get(NAME) in NEVER_EVICTED and own[0]["spec"].get("maxUnavailable") != 0:
+                yield each, "may be evicted in the middle of a run"
+        if each["kind"] == "StatefulSet":
+            service = overlay.named("Service", each["spec"].get("serviceName"))
+            if not service or service["spec"].get("clusterIP") != "None":
+                yield each, "has no headless Service"
+    for each in overlay.of("PodDisruptionBudget"):
+        if not any(selects(each["spec"]["selector"], labels) for labels in everyone):
+            yield each, "selects no pod"
+    for each in overlay.of("Service"):
+        mine = [w for w in overlay.workloads if selects({"matchLabels": each["spec"].get("selector")}, labels_of(w))]
+        if not each["spec"].get("selector") or not mine:
+            yield each, "selects no pod"
+        for port in each["spec"].get("ports", []) if mine else []:
+            known = {p["name"] for p in pod_of(mine[0])["spec"]["containers"][0]["ports"]}
+            if port.get("targetPort") not in known:
+                yield each, f"port {port.get('name')} is no port of its pods"
+
+
+def scaling(overlay):
+    for each in overlay.of("HorizontalPodAutoscaler") + overlay.of("ScaledObject"):
+        reference = each["spec"]["scaleTargetRef"]
+        target = overlay.named(reference.get("kind", "Deployment"), reference["name"])
+        if not target:
+            yield each, "scales what does not exist"
+        elif "replicas" in target["spec"]:
+            yield each, "and its target both say how many there are"
+        if each["kind"] == "HorizontalPodAutoscaler" and not {"scaleUp", "scaleDown"} <= set(each["spec"].get("behavior", {})):
+            yield each, "does not say how fast"
+
+
+def peers(overlay, rule, key):
+    """Names of the workloads that a rule lets in or out; None: everybody."""
+    found = set()
+    for peer in rule.get(key) or [{}]:
+        if "namespaceSelector" in peer:
+            if not peer["namespaceSelector"].get("matchLabels"):
+                found.add(None)
+        elif peer.get("podSelector", {}).get("matchLabels"):
+            name = peer["podSelector"]["matchLabels"].get(NAME)
+            known = any(selects(peer["podSelector"], labels_of(w)) for w in overlay.workloads)
+            found.add(name if known else f"nobody ({name})")
+        else:
+            found.add(None)
+    return found
+
+
+def allowed(overlay, policy, way, key):
+    """(from, to, port) of a policy; ways out of or into the namespace are not among them."""
+    mine = [labels_of(w)[NAME] for w in overlay.workloads if selects(policy["spec"]["podSelector"], labels_of(w))]
+    for rule in policy["spec"].get(way) or []:
+        for peer in peers(overlay, rule, key):
+            for port in rule.get("ports") or [{}]:
+                for me in mine:
+                    ends = (me, peer) if way == "egress" else (peer, me)
+                    yield (*ends, port.get("port")), "endPort" in port
+
+
+def network(overlay):
+    policies = overlay.of("NetworkPolicy")
+    everywhere = [p for p in policies if p["spec"].get("podSelector") == {} and not p["spec"].get("ingress") and not p["spec"].get("egress")]
+    if not any(set(p["spec"].get("policyTypes", [])) == {"Ingress", "Egress"} for p in everywhere):
+        yield {"kind": "NetworkPolicy", "metadata": {"name": "default-deny"}}, "does not deny both ways"
+    wanted = overlay.role_edges()
+    for way, key in (("egress", "to"), ("ingress", "from")):
+        found = set()
+        for policy in policies:
+            if not [w for w in overlay.workloads if selects(policy["spec"]["podSelector"], labels_of(w))]:
+                yield policy, "selects no pod"
+            if way.capitalize() not in policy["spec"].get("policyTypes", []) and policy["spec"].get(way):
+                yield policy, f"has rules of {way} that are not in force"
+            for edge, is_range in allowed(overlay, policy, way, key):
+                if None in edge:
+                    yield policy, f"lets everybody in or out ({way})"
+                elif any(str(end).startswith("nobody") for end in edge[:2]):
+                    yield policy, f"{edge[0]} -> {edge[1]}: no such pod"
+                elif not is_range:  # ranges are NCCL's
+                    found.add(edge)
+                elif not {edge[0], edge[1]} <= {"learner", "generator", "broadcaster"}:
+                    yield policy, f"NCCL is not for {edge[0]} -> {edge[1]}"
+        subject = {"kind": "NetworkPolicy", "metadata": {"name": way}}
+        for edge in sorted(wanted - found):
+            yield subject, f"{edge[0]} -> {edge[1]}:{edge[2]} is in the role graph and not allowed"
+        for edge in sorted(found - wanted):
+            yield subject, f"{edge[0]} -> {edge[1]}:{edge[2]} is allowed and not in the role graph"
+
+
+def problems(documents):
+    overlay = Overlay(documents)
+    found = []
+    for rules in (objects, pods, selectors, scaling, network):
+        found += [f"{title(each)}: {text}" for each, text in rules(overlay)]
+    return found

@@ -1,0 +1,148 @@
+#!/usr/bin/env bash
+# usage: tests/end_to_end/pods.sh [TROUPE]
+# The overlay cpu-demo in real containers, without a cluster: builds the image, renders the overlay, and plays its pods in
+# podman (pods.jq says how they are mapped). The demo trains across pods, each answers for its health, a generator that is
+# killed comes back and joins, one that is told to end hands over what it has, and all updates are made with nothing
+# lost. As root. Exit code 77: a tool is missing, and which. UPDATES: how many (default 400: time for faults).
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+top=$(realpath "$here/../..")
+troupe=$(realpath "${1:-$top/build/release/troupe}")
+skip() { echo "skipped: $*"; exit 77; }
+for tool in podman runc catatonit netavark iptables kubectl jq curl; do
+  command -v $tool > /dev/null || [ -x /usr/lib/podman/$tool ] || skip "$tool is missing"
+done
+[ -x /usr/lib/podman/aardvark-dns ] || skip "aardvark-dns is missing"
+[ "$(id -u)" = 0 ] || skip "root is needed"
+
+work=$(mktemp -d)
+chmod 755 "$work"
+say() { printf '%6.1f s  %s\n' "$(bc -l <<< "$(date +%s.%N) - $begin")" "$*"; }
+fail() {
+  echo "FAILED: $*" >&2
+  for pod in $(jq -r '.[].name' "$work/pods.json"); do
+    echo "-- $pod" >&2
+    podman logs --tail 15 "$pod-troupe" >&2 || true
+  done
+  exit 1
+}
+# Where limits cannot be raised, and control groups are of two kinds, podman's defaults do not start a container.
+cat > "$work/containers.conf" <<'TEXT'
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+TEXT
+export CONTAINERS_CONF=$work/containers.conf
+play() { podman --log-level error kube play --log-driver k8s-file "$@"; }
+clean_up() {
+  local name
+  for name in $(jq -r '.[].name' "$work/pods.json" 2> /dev/null); do podman pod rm --force --time 2 "$name" > /dev/null 2>&1 || true; done
+  for name in $(jq -r '.[].networks[] | sub(":.*"; "")' "$work/pods.json" 2> /dev/null | sort -u); do
+    podman network rm --force "$name" > /dev/null 2>&1 || true
+  done
+  rm -rf "$work"
+}
+trap clean_up EXIT
+
+if ! [ "$top/build/image/cpu.ref" -nt "$troupe" ]; then "$top/deploy/docker/build.sh" cpu --troupe "$troupe"; fi
+image=$(cat "$top/build/image/cpu.ref")
+podman image exists "$image" || podman load --quiet --input "$top/build/image/cpu.tar" > /dev/null
+cp -r "$top/deploy/kubernetes" "$work/kubernetes"
+rm -rf "$work/kubernetes/site"
+"$work/kubernetes/prepare.sh" --troupe "$troupe" --image "$image" > "$work/said"
+kubectl kustomize "$work/kubernetes/overlays/cpu-demo" > "$work/rendered.yaml"
+kubectl annotate --local -f "$work/rendered.yaml" played-by=podman -o json | jq -s . > "$work/objects.json"
+jq --arg folder "$work" -f "$here/pods.jq" "$work/objects.json" > "$work/pods.json"
+longer=--set=stage.reason.updates=${UPDATES:-400}
+jq --arg set "$longer" 'map(.pod.spec.containers[0].args += [$set])' "$work/pods.json" > "$work/pods.new"
+mv "$work/pods.new" "$work/pods.json"
+
+write_files() {  # KIND FOLDER FILTER: the contents of Secrets and ConfigMaps, as a kubelet mounts them
+  local kind=$1 folder=$2 name key
+  while read -r name key; do
+    mkdir -p "$work/$folder/$name"
+    jq -j --arg kind "$kind" --arg name "$name" --arg key "$key" ".[] | select(.kind == \$kind and .metadata.name == \$name) | .data[\$key]$3" \
+      "$work/objects.json" > "$work/$folder/$name/$key"
+  done < <(jq -r --arg kind "$kind" '.[] | select(.kind == $kind) | .metadata.name as $n | .data | keys[] | "\($n) \(.)"' "$work/objects.json")
+}
+write_files Secret secret ' | gsub("\\s"; "") | @base64d'
+write_files ConfigMap config ''
+mkdir -p "$work/volumes"
+jq -r '.[] | .name as $n | .folders[] | "\($n)-\(.)"' "$work/pods.json" | (cd "$work/volumes" && xargs mkdir)
+find "$work/secret" -name '*.key' -exec chmod 400 {} +
+chown -R 65532:65532 "$work/secret" "$work/volumes"
+for network in $(jq -r '.[].networks[] | sub(":.*"; "")' "$work/pods.json" | sort -u); do
+  podman network create --internal "$network" > /dev/null
+done
+
+start() {  # NAME
+  local networks
+  mapfile -t networks < <(jq -r --arg name "$1" '.[] | select(.name == $name) | .networks[] | "--network=\(.)"' "$work/pods.json")
+  jq --arg name "$1" '.[] | select(.name == $name) | .pod' "$work/pods.json" > "$work/$1.json"
+  play "${networks[@]}" "$work/$1.json" > /dev/null || fail "$1 cannot be played"
+}
+until_true() {  # SECONDS COMMAND...
+  local limit=$((SECONDS + $1))
+  shift
+  until "$@" > /dev/null 2>&1; do
+    [ $SECONDS -lt $limit ] || fail "never true: $*"
+    sleep 0.2
+  done
+}
+log() { cat "$work"/volumes/director-0-state/*/log.jsonl; }
+logged() { log | grep -qE -- "$1"; }
+times() { [ "$(log | grep -cE -- "$1")" -ge "$2" ]; }
+address() { podman inspect "$1-troupe" "$(podman pod inspect "$1" | jq -r .InfraContainerID)" | jq -r '[.[].NetworkSettings.Networks[]?.IPAddress | select(. != "")][0]'; }
+answers() { curl -fsS --max-time 5 "http://$(address "$1"):9464$2"; }
+trained() { answers learner-0 /metrics | grep -E '^troupe_learner_updates_total' | grep -vqE ' 0$'; }
+
+learning() { podman logs director-0-troupe | grep -q '^reason [0-9]'; }
+
+begin=$(date +%s.%N)
+for name in $(jq -r '.[].name' "$work/pods.json"); do start "$name"; done
+say "all pods are played: $(jq -r '[.[].name] | join(" ")' "$work/pods.json")"
+names=$(jq -r '.[].name' "$work/pods.json")
+until_true 600 trained
+say "the learner has made its first update"
+for name in $names; do until_true 120 answers "$name" /healthz; done
+say "every pod is healthy"
+if answers director-0 /readyz > /dev/null 2>&1; then
+  for name in $names; do until_true 300 answers "$name" /readyz; done
+  say "every pod is ready"
+else
+  echo "          /readyz is not asked: this binary does not serve it"
+fi
+status_from() {  # NETWORK
+  podman run --rm --user 0 --network "$1" --volume "$work/kubernetes/site/pki/authority:/pki:ro" "$image" \
+    status director:7420 --name operator --pki /pki
+}
+status_from troupe-generator-director | grep -qF 'mutual TLS 1.3' || fail "no status from where the director can be reached"
+! status_from troupe-generator-broadcaster > /dev/null 2>&1 || fail "the generators' way to the broadcaster leads to the director"
+say "the director is reached where a policy allows it, and nowhere else"
+
+until_true 600 learning
+until_true 120 times 'generator-7f9c-x1 \(generator\) from' 1
+kill -9 "$(podman inspect generator-7f9c-x1-troupe | jq '.[0].State.Pid')"
+until_true 120 times 'generator-7f9c-x1 \(generator\) from' 2
+say "a generator that was killed is back"
+ends_well() {  # NAME: at SIGTERM
+  podman stop --time 60 "$1-troupe" > /dev/null
+  [ "$(podman inspect "$1-troupe" | jq '.[0].State.ExitCode')" = 0 ] || fail "$1 did not end well"
+}
+for name in generator-7f9c-x0 verifier-7f9c-x0 broadcaster-0; do  # a rolling restart
+  ends_well $name
+  podman start "$name-troupe" > /dev/null
+  until_true 120 times "$name \(.*\) from" 2
+done
+logged 'generator-7f9c-x0 has left' || fail "the generator handed over nothing"
+say "generator, verifier and broadcaster have been ended and started again"
+
+until_true 900 logged 'the run is done'
+say "the run is done"
+grep -qF '"ledger_imbalance": 0' "$work"/volumes/director-0-state/*/summary.json || fail "the ledger does not balance"
+grep -qF '"tokens_beyond_bound": 0' "$work"/volumes/director-0-state/*/summary.json || fail "a token is beyond the bound"
+ends_well director-0
+say "the director ended at SIGTERM"
