@@ -10,7 +10,7 @@ Installs Debian packages with apt (through sudo when not root) and puts LibTorch
 $XDG_CACHE_HOME/troupe or ~/.cache/troupe. pip only downloads LibTorch; nothing of Python is installed or run.
 
   --gpu    also fetches the CUDA 13 libraries and compiler that a GPU needs (2 GB to download, 5 GB on disk)
-  --lint   also installs clang 14, clang-format, clang-tidy and shellcheck, which .ci/run uses
+  --lint   also installs clang 14, clang-format, clang-tidy and shellcheck, which .ci/run and test.sh --sanitize use
   --browser  also installs Chromium and its driver, for tests/end_to_end/dashboard.sh (500 MB)
   --help   prints this text
 
@@ -43,7 +43,7 @@ digests of weights|libxxhash-dev
 the tests (prometheus watches a run, promtool checks rules, jq dashboards, openssl certificates)|doctest-dev prometheus jq openssl procps
 unpacking LibTorch|unzip'
 readonly lint_packages='
-the checks of .ci/run|clang-14 clang-format-14 clang-tidy-14 shellcheck'
+the checks of .ci/run|clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14 shellcheck'
 readonly browser_packages='
 the dashboard in a browser|chromium chromium-driver curl jq'
 

@@ -9,7 +9,8 @@ Usage: deploy/test.sh [--sanitize] [--werror]
 Runs deploy/setup.sh, builds the preset `release` into build/release and runs every test. The last line says how many
 passed and failed; the exit code is 0 if none failed.
 
-  --sanitize  uses the preset `dev` in build/dev instead: address and undefined-behaviour sanitizers
+  --sanitize  uses the preset `dev` in build/dev instead: address and undefined-behaviour sanitizers, and clang 14, so
+              that a second compiler has seen everything
   --werror    treats warnings as errors (the preset `dev` always does)
   --help      prints this text
 
@@ -20,9 +21,10 @@ TEXT
 
 preset=release
 settings=()
+needs=()
 for argument in "$@"; do
   case $argument in
-    --sanitize) preset=dev ;;
+    --sanitize) preset=dev needs=(--lint) ;;
     --werror) settings+=(-D CMAKE_COMPILE_WARNING_AS_ERROR=ON) ;;
     -h | --help) usage; exit 0 ;;
     *) echo "test: unknown option $argument; try --help" >&2; exit 2 ;;
@@ -32,7 +34,7 @@ done
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$top"
-deploy/setup.sh
+deploy/setup.sh "${needs[@]}"
 cmake --preset "$preset" "${settings[@]}"
 cmake --build --preset "$preset"
 
