@@ -25,6 +25,22 @@ void add_config_options(CLI::App& command, std::string& config,
       ->allow_extra_args(false);
 }
 
+/// How a run tells of itself on stdout and stderr.
+void add_progress_options(CLI::App& command, bool& plain, bool& quiet, bool& json) {
+  command.add_flag("--plain", plain, "One line per update even on a terminal (--progress plain)");
+  command.add_flag("--quiet", quiet, "Only warnings and the closing table");
+  command
+      .add_option_function<std::string>(
+          "--progress",
+          [&plain, &json](const std::string& kind) {
+            plain = plain || kind == "plain";
+            json = kind == "json";
+          },
+          "auto: live on a terminal, else plain; json: the lines of metrics.jsonl on stdout, for "
+          "programs")
+      ->check(CLI::IsMember({"auto", "plain", "json"}));
+}
+
 /// Says so, with a guess, if it is a word that is no command.
 bool unknown_command(const std::string& word, const std::vector<std::string>& commands) {
   if (word.starts_with('-') || std::find(commands.begin(), commands.end(), word) != commands.end())
@@ -127,8 +143,11 @@ void add_serve_command(CLI::App& app, troupe::ServeOptions& options, int& code) 
       .add_option("--run-directory", options.run_directory,
                   "director: a folder that is there, instead of a new one under run.out")
       ->type_name("DIR");
-  command.add_flag("--plain", options.plain, "One line per update even on a terminal");
-  command.add_flag("--quiet", options.quiet, "Only warnings and the closing table");
+  command
+      .add_option("--metrics-file", options.metrics_file,
+                  "Serve metrics, at a free port if metrics.port is 0, and write host:port there")
+      ->type_name("FILE");
+  add_progress_options(command, options.plain, options.quiet, options.json_progress);
   command.add_flag("--trace", options.trace, "director: also write trace.json for Perfetto");
   command.add_flag("--linger", options.linger,
                    "director: when the run is done, go on with its metrics until a signal comes");
@@ -164,6 +183,18 @@ void add_status_command(CLI::App& app, troupe::StatusOptions& options, int& code
   command.callback([&] { code = troupe::status(options); });
 }
 
+void add_dashboard_command(CLI::App& app, troupe::DashboardOptions& options, int& code) {
+  CLI::App& command = *app.add_subcommand(
+      "dashboard", "Show a run directory in the browser, during the run or after");
+  command.add_option("run", options.run_directory, "Run directory, e.g. runs/r1-zero-addition")
+      ->required();
+  command.add_option("--port", options.port, "TCP port; 0: any free one (default)")
+      ->check(CLI::Range(0, 65535));
+  command.add_option("--address", options.address, "IP address to listen on (default 127.0.0.1)");
+  command.footer("example: troupe dashboard runs/r1-zero-addition --port 9191");
+  command.callback([&] { code = troupe::dashboard(options); });
+}
+
 void add_up_command(CLI::App& app, troupe::UpOptions& options, int& code) {
   CLI::App& command = *app.add_subcommand("up", "Run a config as local processes over mutual TLS");
   add_config_options(command, options.config, options.overrides);
@@ -181,8 +212,7 @@ void add_up_command(CLI::App& app, troupe::UpOptions& options, int& code) {
   set("--out", "run.out", "Folder for run directories", "\"");
   set("--seed", "run.seed", "Seed of everything random");
   set("--threads", "run.threads", "Compute threads of all processes together, 0: all cores");
-  command.add_flag("--plain", options.plain, "One line per update even on a terminal");
-  command.add_flag("--quiet", options.quiet, "Only warnings and the closing table");
+  add_progress_options(command, options.plain, options.quiet, options.json_progress);
   command.add_flag("--trace", options.trace, "Also write the director's trace.json for Perfetto");
   command.footer("example: troupe up deploy/config/r1-zero-addition.toml --generators 2");
   command.callback([&] { code = troupe::up(options); });
@@ -251,8 +281,7 @@ int main(int argc, char** argv) {
   train_command->add_option("--seed", seed, "Seed of everything random (run.seed)");
   train_command->add_option("--threads", threads, "Compute threads, 0: all cores (run.threads)");
   train_command->add_flag("--trace", training.trace, "Also write trace.json for Perfetto");
-  train_command->add_flag("--plain", training.plain, "One line per update even on a terminal");
-  train_command->add_flag("--quiet", training.quiet, "Only warnings and the closing table");
+  add_progress_options(*train_command, training.plain, training.quiet, training.json_progress);
   train_command->footer(
       "example: troupe train deploy/config/r1-zero-addition.toml --seed 1 --set "
       "replay-buffer.staleness-bound=1");
@@ -341,6 +370,17 @@ int main(int argc, char** argv) {
       "example: troupe check deploy/config/r1-zero-addition.toml --set learner.clip-high=0.3");
   check_command->callback([&] { code = check(check_config, check_overrides, check_json); });
 
+  ReportOptions reporting;
+  CLI::App* report_command = app.add_subcommand("report", "Figures of runs side by side");
+  report_command->add_option("runs", reporting.runs, "Run directories")
+      ->required()
+      ->type_name("DIR");
+  report_command->add_option("--html", reporting.html, "Also write a page with the curves of all")
+      ->type_name("FILE");
+  report_command->add_flag("--json", reporting.json, "As JSON");
+  report_command->footer("example: troupe report runs/demo runs/demo-2 --html compared.html");
+  report_command->callback([&] { code = report(reporting); });
+
   ServeOptions serving;
   add_serve_command(app, serving, code);
   UpOptions company;
@@ -349,8 +389,18 @@ int main(int argc, char** argv) {
   add_scale_command(app, scaling, code);
   StatusOptions asking;
   add_status_command(app, asking, code);
+  DashboardOptions looking;
+  add_dashboard_command(app, looking, code);
   PkiOptions pki;
   add_pki_command(app, pki, code);
+
+  bool metrics_json = false;
+  CLI::App* metrics_command =
+      app.add_subcommand("metrics", "Every metric: name, type, unit, what it says");
+  metrics_command->add_flag("--json", metrics_json,
+                            "As a JSON array: [{name, kind, unit, labels, roles, help}]");
+  metrics_command->footer("example: troupe metrics --json");
+  metrics_command->callback([&] { code = list_metrics(metrics_json); });
 
   CLI::App* version_command = app.add_subcommand("version", "Version, libraries and devices found");
   version_command->callback([&] { code = version(); });
@@ -358,9 +408,7 @@ int main(int argc, char** argv) {
   std::string shell;
   add_commands_about_commands(app, shell, code);
 
-  const std::vector<std::string> commands = {"train",   "up",         "scale", "serve", "status",
-                                             "eval",    "sample",     "data",  "check", "pki",
-                                             "version", "completion", "manual"};
+  const std::vector<std::string> commands = command_words(app).front().commands;
   if (argc > 1 && unknown_command(argv[1], commands)) return exit_bad_input;
   if (argc > 2 && argv[1] == std::string("pki") &&
       unknown_command(argv[2], {"init", "issue", "show", "renew", "revoke"}))

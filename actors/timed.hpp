@@ -1,5 +1,5 @@
 #pragma once
-// How long an actor takes over each message and each answer, as troupe_actor_message_seconds.
+// How long an actor takes over each message and each answer, as troupe_actor_message_seconds; and that it is at one.
 #include "actors/telemetry/telemetry.hpp"
 
 #include <chrono>
@@ -16,7 +16,8 @@ class Timed {
  public:
   Timed() = default;
   Timed(Telemetry& telemetry, const std::string& actor)
-      : seconds_(&telemetry.metrics().histogram("troupe_actor_message_seconds", actor)) {}
+      : seconds_(&telemetry.metrics().histogram("troupe_actor_message_seconds", actor)),
+        pulse_(&telemetry.pulse(actor)) {}
 
   template <class Handler>
   auto operator()(Handler handler) const {
@@ -26,14 +27,21 @@ class Timed {
  private:
   template <class Handler, class Result, class... Arguments>
   auto wrap(Handler handler, Result (Handler::*)(Arguments...) const) const {
-    return [handler = std::move(handler), seconds = seconds_](Arguments... arguments) -> Result {
+    return [handler = std::move(handler), seconds = seconds_,
+            pulse = pulse_](Arguments... arguments) -> Result {
       struct Watch {
+        Watch(prometheus::Histogram* histogram, Pulse* actor) : seconds(histogram), pulse(actor) {
+          pulse->begins(begin);
+        }
+        Watch(const Watch&) = delete;
+        ~Watch() { pulse->ends(); }
         prometheus::Histogram* seconds;
+        Pulse* pulse;
         Clock::time_point begin = Clock::now();
         void stop() const {
           seconds->Observe(std::chrono::duration<double>(Clock::now() - begin).count());
         }
-      } const watch{seconds};
+      } const watch(seconds, pulse);
       if constexpr (std::is_void_v<Result>) {
         handler(std::forward<Arguments>(arguments)...);
         watch.stop();
@@ -46,6 +54,7 @@ class Timed {
   }
 
   prometheus::Histogram* seconds_ = nullptr;
+  Pulse* pulse_ = nullptr;
 };
 
 }  // namespace troupe

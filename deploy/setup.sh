@@ -4,13 +4,14 @@ set -euo pipefail
 
 usage() {
   cat <<'TEXT'
-Usage: deploy/setup.sh [--gpu] [--lint]
+Usage: deploy/setup.sh [--gpu] [--lint] [--browser]
 
 Installs Debian packages with apt (through sudo when not root) and puts LibTorch 2.11 into a private folder,
 $XDG_CACHE_HOME/troupe or ~/.cache/troupe. pip only downloads LibTorch; nothing of Python is installed or run.
 
   --gpu    also fetches the CUDA 13 libraries and compiler that a GPU needs (2 GB to download, 5 GB on disk)
   --lint   also installs clang 14, clang-format, clang-tidy and shellcheck, which .ci/run uses
+  --browser  also installs Chromium and its driver, for tests/end_to_end/dashboard.sh (500 MB)
   --help   prints this text
 
 Environment:
@@ -36,12 +37,15 @@ actors|libcaf-dev
 messages|libcapnp-dev capnproto
 links between processes, certificates|libssl-dev
 the metrics page|prometheus-cpp-dev libcivetweb-dev zlib1g-dev
+the curves of the dashboard (compiled in)|libjs-dygraphs
 configuration, command line, logs, JSON|libtomlplusplus-dev libcli11-dev libspdlog-dev libfmt-dev nlohmann-json3-dev
 digests of weights|libxxhash-dev
-the tests (promtool, in prometheus, checks the metrics page, openssl the certificates)|doctest-dev prometheus openssl procps
+the tests (prometheus watches a run, promtool checks rules, jq dashboards, openssl certificates)|doctest-dev prometheus jq openssl procps
 unpacking LibTorch|unzip'
 readonly lint_packages='
 the checks of .ci/run|clang-14 clang-format-14 clang-tidy-14 shellcheck'
+readonly browser_packages='
+the dashboard in a browser|chromium chromium-driver curl jq'
 
 # Wheel, version, MB, sha256. The versions are the ones that torch's own metadata pins.
 readonly cpu_wheels='
@@ -68,10 +72,12 @@ nvidia-cuda-crt 13.0.88 1 2c8043c7c9e02492716426e9919fc78d2c5b3b2a7a768a88e95267
 
 gpu=false
 lint=false
+browser=false
 for argument in "$@"; do
   case $argument in
     --gpu) gpu=true ;;
     --lint) lint=true ;;
+    --browser) browser=true ;;
     -h | --help) usage; exit 0 ;;
     *) echo "setup: unknown option $argument; try --help" >&2; exit 2 ;;
   esac
@@ -285,7 +291,7 @@ if [ -z "${TROUPE_TORCH:-}" ]; then
   wheels=$(missing_wheels)
   [ -z "$wheels" ] || check_space <<< "$wheels"
 fi
-read -r -a missing <<< "$(missing_packages < <(echo "$packages" | sed '/^$/d'; if $lint; then echo "$lint_packages" | sed '/^$/d'; fi) | paste -sd' ')"
+read -r -a missing <<< "$(missing_packages < <(echo "$packages" | sed '/^$/d'; if $lint; then echo "$lint_packages" | sed '/^$/d'; fi; if $browser; then echo "$browser_packages" | sed '/^$/d'; fi) | paste -sd' ')"
 if [ -n "$wheels" ] && ! find_pip > /dev/null; then
   say "for downloading LibTorch, and nothing else: python3-pip"
   missing+=(python3-pip)

@@ -22,6 +22,7 @@ struct DirectorProcess {
   bool generator = false, verifier = false;  // whether those are here too
   std::filesystem::path ready_file;          // written once it can be dialled; may be empty
   std::filesystem::path run_directory;       // is there already; empty: a new one under run.out
+  std::filesystem::path metrics_file;        // as in ServeOptions
   bool linger = false;                       // serves its pages after the run, until told to end
 };
 
@@ -29,6 +30,7 @@ struct TrainOptions {
   std::filesystem::path config;
   std::vector<std::string> overrides;
   bool trace = false, quiet = false, plain = false;
+  bool json_progress = false;            // on stdout nothing but the lines of metrics.jsonl
   std::optional<DirectorProcess> serve;  // none: everything is in this process
 };
 int train(const TrainOptions& options);
@@ -40,8 +42,10 @@ struct ServeOptions {
   std::string name;                                 // empty: of the role and the host
   std::string director, pki, out, threads;          // more overrides; empty: as in the config
   std::filesystem::path ready_file, run_directory;  // as in DirectorProcess
-  bool linger = false;                              // likewise
-  bool plain = false, quiet = false, trace = false;
+  /// Gets host:port of the metrics, which are served at any free port unless the config has one.
+  std::filesystem::path metrics_file;
+  bool linger = false;  // as in DirectorProcess
+  bool plain = false, quiet = false, trace = false, json_progress = false;
 };
 /// What one process or pod runs: a role or set of roles.
 int serve(const ServeOptions& options);
@@ -49,10 +53,18 @@ int serve(const ServeOptions& options);
 struct UpOptions {
   std::string config;
   std::vector<std::string> overrides;
-  bool plain = false, quiet = false, trace = false;
+  bool plain = false, quiet = false, trace = false, json_progress = false;
 };
 /// A run as local processes over mutual TLS: starts them, watches them, ends them.
 int up(const UpOptions& options);
+
+struct DashboardOptions {
+  std::filesystem::path run_directory;
+  std::string address = "127.0.0.1";
+  int port = 0;  // 0: any free one
+};
+/// Serves the dashboard of a run directory until Ctrl-C.
+int dashboard(const DashboardOptions& options);
 
 struct ScaleOptions {
   std::filesystem::path run_directory;  // of a run of `up`
@@ -68,6 +80,14 @@ struct StatusOptions {
   double seconds = 5;  // deadline
 };
 int status(const StatusOptions& options);
+
+struct ReportOptions {
+  std::vector<std::filesystem::path> runs;  // run directories
+  std::filesystem::path html;               // the page to write; empty: none
+  bool json = false;
+};
+/// Runs side by side.
+int report(const ReportOptions& options);
 
 struct EvalOptions {
   std::filesystem::path model;
@@ -123,6 +143,8 @@ int pki_revoke(const PkiOptions& options);
 
 int check(const std::filesystem::path& config, const std::vector<std::string>& overrides,
           bool json);
+/// Of every metric: name, kind, unit, labels, roles that set it, help.
+int list_metrics(bool json);
 int version();
 
 /// "Troupe 0.1.0, g++ 12.2, LibTorch 2.11.0"

@@ -8,7 +8,9 @@
 #include <caf/atom.hpp>
 #include <chrono>
 #include <cstdlib>
+#include <exception>
 #include <iostream>
+#include <prometheus/gauge.h>
 #include <stdexcept>
 #include <system_error>
 #include <thread>
@@ -57,8 +59,10 @@ TelemetryOptions telemetry_options(const Config& config, const fs::path& directo
   telemetry.run_directory = directory;
   telemetry.colour = std::getenv("NO_COLOR") == nullptr;
   telemetry.metrics_address = config.metrics.address;
-  telemetry.metrics_port = config.metrics.port;
+  if (config.metrics.port != 0) telemetry.metrics_port = config.metrics.port;
+  telemetry.progress_deadline_seconds = config.metrics.progress_deadline_seconds;
   telemetry.lineage = config.metrics.lineage;
+  telemetry.tensorboard = config.metrics.tensorboard;
   telemetry.run_name = directory.filename().string();
   telemetry.config_json = config_json(config);
   telemetry.config_digest = config_digest(config);
@@ -105,6 +109,22 @@ std::optional<wire::TlsFiles> tls_files(const NetworkConfig& network, const std:
                              " --role " + role + " --name NAME");
   return wire::TlsFiles{files.authority.string(), files.certificate.string(), files.key.string(),
                         files.revoked.string()};
+}
+
+void watch_links(Telemetry& telemetry, const NetworkConfig& network, const std::string& name) {
+  telemetry.metrics()
+      .gauge("troupe_link_tls", network.insecure ? "insecure" : "mutual-tls-1.3")
+      .Set(1);
+  if (network.insecure) return;
+  telemetry.before_scrape(
+      [file = leaf_files(network.pki, name).certificate, name](Metrics& metrics) {
+        try {
+          const pki::Certificate found = pki::inspect_file(file, pki::wall_clock()).certificate;
+          metrics.gauge("troupe_link_certificate_expiry_timestamp_seconds", name)
+              .Set(static_cast<double>(found.not_after.time_since_epoch().count()));
+        } catch (const std::exception&) {  // one that is being replaced: the figure stays
+        }
+      });
 }
 
 void end_process_after(double seconds) {

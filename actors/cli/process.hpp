@@ -34,6 +34,9 @@ struct SystemConfig : caf::actor_system_config {
   SystemConfig();
 };
 
+/// How the links of this process are made, and when its certificate ends, as metrics.
+void watch_links(Telemetry& telemetry, const NetworkConfig& network, const std::string& name);
+
 /// Where `name` has its certificate: NAME.pem, or that of the pool it is of (gen-_any.pem for gen-7f9c-x2), as in pods
 /// that come and go.
 pki::LeafFiles leaf_files(const std::filesystem::path& directory, const std::string& name);

@@ -3,6 +3,7 @@
 #include "actors/cli/interrupts.hpp"
 #include "actors/cli/process.hpp"
 #include "actors/cli/site_plans.hpp"
+#include "actors/cli/targets.hpp"
 #include "actors/config/suggest.hpp"
 #include "actors/link/relay.hpp"
 #include "actors/link/site.hpp"
@@ -64,12 +65,14 @@ int serve_director(const ServeOptions& options, const Roles& roles) {
   training.overrides = options.overrides;
   training.plain = options.plain;
   training.quiet = options.quiet;
+  training.json_progress = options.json_progress;
   training.trace = options.trace;
   training.serve = DirectorProcess{options.name.empty() ? "director" : options.name,
                                    roles.contains("generator"),
                                    roles.contains("verifier"),
                                    options.ready_file,
                                    options.run_directory,
+                                   options.metrics_file,
                                    options.linger};
   return train(training);
 }
@@ -84,6 +87,14 @@ int exit_code(const SiteEnd& end) {
     default:
       return exit_failed;
   }
+}
+
+/// What a process must have before it is of use (/readyz).
+std::vector<std::string> needs_of(const std::string& role) {
+  if (role == "generator") return {"link", "weights"};
+  if (role == "learner") return {"link", "stage"};
+  if (role == "broadcaster") return {"link", "cast"};
+  return {"link"};
 }
 
 SiteEnd run_relay(const Surroundings& around, const std::string& name, Interrupts& interrupts) {
@@ -129,7 +140,13 @@ int serve_site(const ServeOptions& options, const std::string& role) {
   const fs::path directory = new_run_directory(files);
   TelemetryOptions seen = telemetry_options(config, directory, materials.decoder);
   seen.quiet = options.quiet;
+  seen.roles = {role};
+  if (role == "learner") seen.roles.push_back("broadcaster");  // it hands to the director's
+  seen.needs = needs_of(role);
+  serve_metrics_for(options.metrics_file, seen);
   Telemetry telemetry(seen);
+  tell_metrics_address(options.metrics_file, telemetry);
+  watch_links(telemetry, config.network, name);
   SystemConfig system_config;
   caf::actor_system system(system_config);
   const Surroundings around{config, materials, backends, telemetry, system};

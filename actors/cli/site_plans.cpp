@@ -90,6 +90,7 @@ SitePlan site_plan(const Surroundings& around, const std::string& role, const st
   plan.cast_generator = [around, name, casts](const CallSheet& sheet, const ReplayBuffer& buffer,
                                               const Broadcaster& broadcaster) -> Generator {
     around.telemetry.activity(name).mark();
+    around.telemetry.meets("weights", false);  // one that is cast begins without
     return around.system.spawn<caf::detached>(
         generator,
         generator_plan(around.config, around.materials, around.backends, around.telemetry,
@@ -117,6 +118,7 @@ RelayPlan relay_plan(const Surroundings& around, const std::string& name) {
   plan.system = &around.system;
   plan.cast_broadcaster = [around, deadlines = plan.deadlines] {
     around.telemetry.activity("broadcaster").mark();
+    around.telemetry.meets("cast", true);
     return around.system.spawn(broadcaster, BroadcasterPlan{deadlines, &around.telemetry});
   };
   plan.report = [around] { return relay_report(around.telemetry, "broadcaster"); };

@@ -2,6 +2,8 @@
 #include "actors/cli/commands.hpp"
 #include "actors/cli/interrupts.hpp"
 #include "actors/cli/process.hpp"
+#include "actors/cli/targets.hpp"
+#include "actors/dashboard/dashboard.hpp"
 #include "actors/director/director.hpp"
 #include "actors/director/role_plans.hpp"
 #include "actors/link/office.hpp"
@@ -11,6 +13,7 @@
 #include <caf/blocking_actor.hpp>
 #include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
+#include <csignal>
 #include <cstdio>
 #include <fstream>
 #include <future>
@@ -73,6 +76,39 @@ void write_ready_file(const fs::path& file, const std::string& address, const fs
   fs::rename(fresh, file);
 }
 
+/// Whose metrics this process has. A broadcaster is always here: a remote one takes each version from it.
+std::vector<std::string> roles_of(const DirectorProcess& process, const Config& config) {
+  std::vector<std::string> roles = {"director", "replay-buffer", "broadcaster"};
+  if (!config.network.learner_apart()) roles.push_back("learner");
+  if (process.generator) roles.push_back("generator");
+  if (process.verifier) roles.push_back("verifier");
+  return roles;
+}
+
+/// Where there is a port. Nobody is looked for, so that it costs nothing until somebody comes.
+void open_dashboard(const MetricsConfig& metrics, Telemetry& telemetry) {
+  HttpServer* const server = telemetry.server();
+  if (server == nullptr) return;
+  DashboardControl control;
+  if (!metrics.control_token_file.empty()) {
+    control.token = read_control_token(metrics.control_token_file);
+    control.stop = [&telemetry] {
+      telemetry.event("stop", "asked for on the dashboard");
+      kill(getpid(), SIGINT);  // as one Ctrl-C
+    };
+    control.pause = [&telemetry](bool on) { telemetry.pause(on); };
+  }
+  const bool loopback = metrics.address.starts_with("127.") || metrics.address == "::1";
+  const auto dashboard =
+      std::make_shared<Dashboard>(live_source(telemetry), std::move(control), loopback);
+  dashboard->serve_on(*server);
+  telemetry.event("dashboard", "http://" +
+                                   (metrics.address.find(':') == std::string::npos
+                                        ? metrics.address
+                                        : "[" + metrics.address + "]") +
+                                   ":" + std::to_string(server->port()) + "/");
+}
+
 RunOutcome run(RunPlan plan, Interrupts& interrupts) {
   RunOutcome outcome;
   plan.outcome = &outcome;
@@ -122,10 +158,22 @@ int train(const TrainOptions& options) {
   const bool placed = options.serve && !options.serve->run_directory.empty();
   const fs::path directory = placed ? options.serve->run_directory : new_run_directory(config.run);
   TelemetryOptions seen = telemetry_options(config, directory, materials.decoder);
-  seen.terminal_status = !options.plain && isatty(STDERR_FILENO) == 1 && isatty(STDOUT_FILENO) == 1;
+  seen.terminal_status = !options.plain && !options.json_progress && isatty(STDERR_FILENO) == 1 &&
+                         isatty(STDOUT_FILENO) == 1;
+  seen.json_progress = options.json_progress;
   seen.trace = options.trace;
   seen.quiet = options.quiet;
+  seen.needs = {"stage"};
+  if (options.serve) seen.roles = roles_of(*options.serve, config);
+  const fs::path metrics_file = options.serve ? options.serve->metrics_file : fs::path();
+  serve_metrics_for(metrics_file, seen);
+  seen.rollouts_per_update = static_cast<std::size_t>(config.metrics.rollouts_per_update);
+  seen.token_text = [tokenizer = materials.tokenizer](std::int32_t token) {
+    return tokenizer->decode({&token, 1});
+  };
   auto telemetry = std::make_unique<Telemetry>(seen);
+  tell_metrics_address(metrics_file, *telemetry);
+  open_dashboard(config.metrics, *telemetry);
   std::ofstream(directory / "config.toml") << print_config(config);
   telemetry->event(
       "engine",
@@ -140,6 +188,7 @@ int train(const TrainOptions& options) {
       std::cerr << "troupe: " << error.getDescription().cStr() << "\n";
       return exit_bad_input;
     }
+    watch_links(*telemetry, config.network, options.serve->name);
     telemetry->event("listening", office->address());
     if (!options.serve->ready_file.empty())
       write_ready_file(options.serve->ready_file, office->address(), directory);
@@ -156,7 +205,8 @@ int train(const TrainOptions& options) {
   office.reset();
   if (options.serve && options.serve->linger && outcome.failure.empty() && !outcome.interrupted)
     linger(*telemetry, interrupts);
-  const std::string closing = telemetry->closing_text();
+  const std::string closing =
+      options.json_progress ? telemetry->closing_line() : telemetry->closing_text();
   telemetry.reset();  // ends the live status, which would draw over what follows
   std::cout << closing << std::flush;
   if (!outcome.failure.empty()) {

@@ -3,6 +3,7 @@
 #include "actors/cli/control_socket.hpp"
 #include "actors/cli/process.hpp"
 #include "actors/cli/restart_rules.hpp"
+#include "actors/cli/targets.hpp"
 #include "messages/pki/authority.hpp"
 
 #include <algorithm>
@@ -45,6 +46,7 @@ class Company {
   Company(const UpOptions& options, const Config& config, fs::path directory);
   ~Company() { close(signals_); }
   int run();
+  void tell_it_is_over() { targets_.clear(); }
 
  private:
   void add(const std::string& role);
@@ -80,6 +82,7 @@ class Company {
   std::string address_;  // of the director; empty: not ready yet
   std::map<std::string, std::size_t> next_number_;
   std::vector<std::unique_ptr<Member>> members_;
+  Targets targets_;
   std::unique_ptr<ControlSocket> control_;
   std::unique_ptr<ChildProcess> director_;
 };
@@ -107,7 +110,8 @@ Company::Company(const UpOptions& options, const Config& config, fs::path direct
       directory_(std::move(directory)),
       generators_(static_cast<std::size_t>(config.generator.count)),
       authority_(pki::Authority::create(directory_ / "pki")),
-      signals_(blocked_signals()) {
+      signals_(blocked_signals()),
+      targets_(directory_) {
   for (const char* folder : {"logs", "processes"}) fs::create_directory(directory_ / folder);
   log_.open(directory_ / "logs" / "up.log");
   authority_.issue({pki::Role::director, "director", {"127.0.0.1", "localhost"}, {}});
@@ -119,10 +123,12 @@ Company::Company(const UpOptions& options, const Config& config, fs::path direct
   control_ = std::make_unique<ControlSocket>(directory_);
   std::vector<std::string> words = common("director", "director");
   words.insert(words.end(), {"--run-directory", directory_.string(), "--ready-file",
-                             (directory_ / "processes" / "director.json").string(), "--set",
-                             "network.listen=127.0.0.1:0"});
+                             (directory_ / "processes" / "director.json").string(),
+                             "--metrics-file", targets_.expect("director", "director").string(),
+                             "--set", "network.listen=127.0.0.1:0"});
   if (options.plain) words.push_back("--plain");
   if (options.quiet) words.push_back("--quiet");
+  if (options.json_progress) words.insert(words.end(), {"--progress", "json"});
   if (options.trace) words.push_back("--trace");
   director_ = std::make_unique<ChildProcess>(words, fs::path());
 }
@@ -160,7 +166,9 @@ void Company::add(const std::string& role) {
 void Company::begin(Member& member) {
   std::vector<std::string> words = common(member.role, member.name);
   words.insert(words.end(),
-               {"--director", address_, "--out", (directory_ / "processes").string(), "--quiet"});
+               {"--director", address_, "--out", (directory_ / "processes").string(), "--quiet",
+                "--metrics-file", targets_.expect(member.name, member.role).string(), "--set",
+                "metrics.port=0"});  // the one of the config is the director's
   if (member.role == "broadcaster")
     words.insert(words.end(), {"--set", "network.listen=127.0.0.1:0"});
   member.process =
@@ -170,6 +178,7 @@ void Company::begin(Member& member) {
 
 void Company::note_end(Member& member, const ChildEnd& end) {
   member.process.reset();
+  targets_.remove(member.name);
   member.over = member.kill_at > 0 || end.code == exit_ok;
   if (member.over) return say(member.name + " has ended: " + end.text());
   const std::optional<double> pause = member.rules.died_after(now() - member.started);
@@ -296,6 +305,7 @@ int Company::run() {
     if (address_.empty()) begin_when_ready();
     for (const auto& member : members_) look_after(*member);
     std::erase_if(members_, [](const auto& member) { return member->over; });
+    targets_.update();
   }
   return exit_interrupted;  // whoever is there is killed with its owner
 }
@@ -305,7 +315,10 @@ int Company::run() {
 int up(const UpOptions& options) {
   const std::optional<Config> config = checked_config(options.config, options.overrides);
   if (!config) return exit_bad_input;
-  return Company(options, *config, fs::absolute(new_run_directory(config->run))).run();
+  Company company(options, *config, fs::absolute(new_run_directory(config->run)));
+  const int code = company.run();
+  company.tell_it_is_over();
+  return code;
 }
 
 }  // namespace troupe

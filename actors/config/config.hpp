@@ -93,7 +93,11 @@ struct EvaluationConfig {      // [evaluation]
 struct MetricsConfig {    // [metrics]
   std::int32_t port = 0;  // 0: no server
   std::string address = "127.0.0.1";
+  double progress_deadline_seconds = 300;  // at work without progress: /healthz answers 503
   bool lineage = false;
+  bool tensorboard = true;
+  std::int32_t rollouts_per_update = 4;      // shown token by token; 0: none
+  std::filesystem::path control_token_file;  // empty: the dashboard changes nothing
 };
 
 /// How versions of the weights reach generators of other processes.

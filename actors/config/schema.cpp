@@ -387,15 +387,31 @@ Section evaluation_section() {
 Section metrics_section() {
   using C = MetricsConfig;
   return section<C>(
-      "metrics", "Prometheus metrics at /metrics, the state at /healthz, and what is written down.",
+      "metrics",
+      "The dashboard at /, Prometheus metrics at /metrics, probes at /healthz and /readyz, and "
+      "what "
+      "is written down.",
       &Config::metrics,
       {
-          {"port", &C::port, between(0, 65535), "", "TCP port; 0: no server."},
+          {"port", &C::port, between(0, 65535), "",
+           "TCP port; 0: no server, but under troupe up, where every process takes a free one."},
           {"address", &C::address, any(), "",
            "IP address the server listens on; 0.0.0.0 makes it reachable from other machines."},
+          {"progress-deadline-seconds", &C::progress_deadline_seconds, positive(86400), "seconds",
+           "An actor that has been at work for so long without progress is stuck: /healthz answers "
+           "503 with its name. Well above the longest update."},
           {"lineage", &C::lineage, any(), "",
            "Writes lineage.jsonl: each rollout that was trained or dropped, about 250 bytes a "
            "rollout."},
+          {"tensorboard", &C::tensorboard, any(), "",
+           "Writes events.out.tfevents.*, the figures of metrics.jsonl for TensorBoard, about 2 KB "
+           "an update."},
+          {"rollouts-per-update", &C::rollouts_per_update, between(0, 1024), "rollouts",
+           "Rollouts of each update that the dashboard shows token by token, and that "
+           "rollouts.jsonl keeps, up to 64 MiB."},
+          {"control-token-file", &C::control_token_file, path(PathKind::input_file), "",
+           "File with a secret of 16 characters or more; whoever knows it may pause and stop the "
+           "run on the dashboard. Empty: the dashboard only shows."},
       });
 }
 

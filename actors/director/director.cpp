@@ -26,7 +26,10 @@ namespace fs = std::filesystem;
 /// The director's work. Sequential: it waits for messages in one place, `wait`.
 class Direction {
  public:
-  Direction(caf::blocking_actor* self, const RunPlan& plan) : self_(self), plan_(plan) {}
+  Direction(caf::blocking_actor* self, const RunPlan& plan)
+      : self_(self), plan_(plan), pulse_(plan.telemetry->pulse("director")) {}
+  ~Direction() { pulse_.ends(); }
+  Direction(const Direction&) = delete;
   void run();
 
  private:
@@ -58,6 +61,7 @@ class Direction {
 
   caf::blocking_actor* self_;
   const RunPlan& plan_;
+  Pulse& pulse_;  // rests while it waits for messages
   Learner learner_;
   Evaluator evaluator_;
   std::string learner_name_ = "learner";  // of its activity: another process has its own
@@ -374,6 +378,7 @@ void Direction::down(const caf::down_msg& message, Cast* cast) {
 
 /// The one place where the director listens: handles a message, or half a second of silence.
 void Direction::wait(Cast* cast) {
+  pulse_.ends();
   self_->receive(
       [&](updated_atom, std::int32_t update, const Weights& weights) {
         newest_ = weights;
@@ -394,6 +399,7 @@ void Direction::wait(Cast* cast) {
       },
       [&](stop_atom) { stop(); }, [&](const caf::down_msg& message) { down(message, cast); },
       caf::after(std::chrono::milliseconds(500)) >> [] {});
+  pulse_.begins(Clock::now());
   check_evaluation();
   check_stall(cast);
 }

@@ -69,9 +69,13 @@ EvaluationResult evaluate(gpu::Engine& engine, const gpu::FlatWeights& weights,
   record.prompts = static_cast<std::int32_t>(plan.prompts.size());
   record.pass_rate_sampled = pass_rate(sampled.grades);
   record.pass_rate_greedy = pass_rate(greedy.grades);
-  for (const Grade& grade : sampled.grades) record.format_rate += grade.format;
+  for (const Grade& grade : sampled.grades) {
+    record.format_rate += grade.format;
+    record.reward_mean += grade.reward;
+  }
   if (record.prompts > 0) {
     record.format_rate /= record.prompts;
+    record.reward_mean /= record.prompts;
     record.mean_response_tokens = sampled.tokens / record.prompts;
   }
   const auto shown =

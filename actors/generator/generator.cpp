@@ -72,6 +72,7 @@ void GeneratorState::take_weights(const Weights& weights) {
   mismatches_ = 0;
   batch_->swap(weights.values(), weights.version());
   has_weights_ = true;
+  plan_.telemetry->meets("weights", true);
   if (Lineage* lineage = plan_.telemetry->lineage())
     lineage->held(plan_.name, weights.version(), weights.digest());
   Metrics& metrics = plan_.telemetry->metrics();

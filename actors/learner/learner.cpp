@@ -1,6 +1,7 @@
 #include "actors/learner/learner.hpp"
 
 #include "actors/errors.hpp"
+#include "actors/learner/shown_rollouts.hpp"
 #include "actors/report_exceptions.hpp"
 #include "actors/telemetry/lineage.hpp"
 #include "gpu/model/manifest.hpp"
@@ -351,6 +352,7 @@ void LearnerState::train(const BatchPtr& batch) {
         if (rank == 0) *result = own;
       }))
     return;
+  measured_ = std::move(result->log_probs);
   trained(batch, result->stats, result->gap, setup_.telemetry->seconds_since_start() - begin);
 }
 
@@ -415,6 +417,8 @@ void LearnerState::record(const Batch& batch, const gpu::UpdateStats& stats,
   setup_.telemetry->record(record);
   if (Lineage* lineage = setup_.telemetry->lineage())
     lineage->trained(lineage_of(batch, plan_->stage, update_, !report_.refused.empty()));
+  if (RolloutLog* rollouts = setup_.telemetry->rollouts())
+    show_rollouts(*rollouts, batch, {plan_->stage, update_, !report_.refused.empty()}, measured_);
   setup_.telemetry->progress(name);
 }
 

@@ -108,6 +108,8 @@ class LearnerState {
   Weights published_;
   gpu::FlatWeights reference_;
   gpu::LogProbGap stage_gap_;
+  std::map<std::uint64_t, std::vector<float>>
+      measured_;  // learner's log-probs of the last batch, by rollout id
   std::map<PolicyVersion, gpu::FlatWeights> recent_;  // published, as old as the bound
   bool waiting_for_batch_ = false;
   std::optional<double> waiting_since_;  // seconds of the run

@@ -7,7 +7,14 @@ PolicyResult train_policy(gpu::TrainingEngine& engine, const PolicyTask& task) {
   for (const GapPart& part : task.gap_parts) {
     std::vector<const gpu::TrainingRollout*> rollouts;
     for (const gpu::TrainingRollout& rollout : part.rollouts) rollouts.push_back(&rollout);
-    result.gap.add(gpu::log_prob_gap(engine, rollouts, part.weights));
+    std::vector<float> log_probs;
+    result.gap.add(gpu::log_prob_gap(engine, rollouts, part.weights, &log_probs));
+    auto next = log_probs.begin();
+    for (const gpu::TrainingRollout& rollout : part.rollouts) {
+      const auto end = next + static_cast<std::ptrdiff_t>(rollout.log_probs.size());
+      result.log_probs[rollout.id].assign(next, end);
+      next = end;
+    }
   }
   result.stats.learning_rate = static_cast<double>(task.learning_rate);
   if (!task.groups.empty())

@@ -2,6 +2,8 @@
 // What every rank of the learner does with one batch.
 #include "gpu/training/policy_update.hpp"
 
+#include <cstdint>
+#include <map>
 #include <vector>
 
 namespace troupe {
@@ -24,7 +26,8 @@ struct PolicyTask {
 
 struct PolicyResult {
   gpu::UpdateStats stats;
-  gpu::LogProbGap gap;  // measured before the update
+  gpu::LogProbGap gap;                                    // measured before the update
+  std::map<std::uint64_t, std::vector<float>> log_probs;  // of what was measured, by rollout id
 };
 
 /// Errors: as policy_update.

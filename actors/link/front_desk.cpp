@@ -92,7 +92,8 @@ wire::Granted FrontDesk::admit(const wire::Visitor& visitor, const wire::PeerIde
   seat->sites = {};
   seat->left = false;
   seat->joined = timer_.now();
-  if (seat->joins++ > 0)
+  seat->joins = ++joins_[name];
+  if (seat->joins > 1)
     plan_.telemetry->metrics().counter("troupe_link_reconnects_total", name).Increment();
   plan_.telemetry->metrics().gauge("troupe_link_peer_connected", name).Set(1);
   names_[visitor.session] = name;

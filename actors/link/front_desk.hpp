@@ -124,6 +124,7 @@ class FrontDesk final : private kj::TaskSet::ErrorHandler {
   Roster roster_;
   std::optional<WeightIntake> intake_;  // of a learner elsewhere, from its first enlistment on
   std::map<std::string, std::unique_ptr<Seat>> seats_;  // by name
+  std::map<std::string, std::uint64_t> joins_;          // by name, whatever became of its seat
   std::map<std::uint64_t, std::string> names_;          // of joined peers, by session
   kj::Own<wire::TlsContext> tls_;                       // null: plain
   std::string weights_at_;  // the broadcaster's gate; empty: in this process, or not there yet

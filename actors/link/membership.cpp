@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <kj/debug.h>
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
 #include <random>
 #include <unistd.h>
 #include <utility>
@@ -39,12 +41,16 @@ Membership::Membership(wire::Loop& loop, const MemberPlan& plan, wire::TlsContex
   seen.refused = [this](const wire::JoinRefused& refusal) { return refused(refusal); };
   remote_ = kj::heap<wire::Remote>(timer_, plan_.addresses, kj::mv(dial), greeting_of(plan_),
                                    plan_.limits, kj::mv(seen), std::random_device()());
+  show_link();
   tasks_.add(report());
   tasks_.add(watch_absence(absences_));
 }
 
 void Membership::joined(wire::Welcome::Reader welcome, capnp::Capability::Client post) {
   away_ = false;
+  show_link();
+  if (!run_id_.empty())
+    plan_.telemetry->metrics().counter("troupe_link_reconnects_total", "director").Increment();
   run_id_ = welcome.getRunId();
   plan_.telemetry->event("joined", "the director's process at " + remote_->status().address);
   events_.joined(kj::mv(post));
@@ -53,8 +59,14 @@ void Membership::joined(wire::Welcome::Reader welcome, capnp::Capability::Client
 void Membership::left(const std::string& why) {
   if (!quiet_) plan_.telemetry->event("link_lost", why);
   away_ = true;
+  show_link();
   tasks_.add(watch_absence(++absences_));
   events_.left();
+}
+
+void Membership::show_link() {
+  plan_.telemetry->meets("link", !away_);
+  plan_.telemetry->metrics().gauge("troupe_link_peer_connected", "director").Set(away_ ? 0.0 : 1.0);
 }
 
 bool Membership::refused(const wire::JoinRefused& refusal) {

@@ -63,6 +63,7 @@ class Membership final : private kj::TaskSet::ErrorHandler {
  private:
   void joined(wire::Welcome::Reader welcome, capnp::Capability::Client post);
   void left(const std::string& why);
+  void show_link();
   bool refused(const wire::JoinRefused& refusal);
   kj::Promise<void> report();
   kj::Promise<void> watch_absence(std::uint64_t absence);

@@ -27,6 +27,8 @@ void ReplayBufferState::begin(ReplayBufferPlan taken) {
   appended = &metrics.counter("troupe_replay_appended_total");
   consumed = &metrics.counter("troupe_replay_consumed_total");
   duplicates = &metrics.counter("troupe_replay_duplicate_appends_total");
+  metrics.gauge("troupe_ledger_staleness_bound_versions")
+      .Set(static_cast<double>(plan.ledger.staleness_bound));
   activity = &plan.telemetry->activity("replay-buffer");
 }
 
@@ -48,6 +50,7 @@ void ReplayBufferState::settle(const TrainedReport& report) {
 }
 
 void ReplayBufferState::serve(caf::actor_clock::time_point now) {
+  if (plan.telemetry->paused()) return;  // who waits asks again; the next check looks again
   serve_learner();
   serve_generators(seconds(now));
 }

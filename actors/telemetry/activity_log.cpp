@@ -36,6 +36,14 @@ std::vector<ActivityLog::Span> ActivityLog::spans(double since) const {
   return state_->spans.since(since, state_->now());
 }
 
+std::optional<ActivityLog::Span> ActivityLog::current() const {
+  const std::lock_guard lock(state_->mutex);
+  if (!state_->spans.open.phase) return std::nullopt;
+  Span span = state_->spans.open;
+  span.end = state_->now();
+  return span;
+}
+
 ActorTime ActivityLog::totals(double since) const {
   const std::lock_guard lock(state_->mutex);
   return state_->spans.totals(since, state_->now());

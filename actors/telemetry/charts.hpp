@@ -8,7 +8,7 @@
 namespace troupe {
 
 /// A curve; points in order of x, not finite ones break the line. Drawn in the page's colour
-/// `colour` (1 to 4), each with a dash pattern of its own.
+/// `colour` (1 to 8), each with a dash pattern of its own.
 struct Series {
   std::string label;
   std::vector<std::pair<double, double>> points;

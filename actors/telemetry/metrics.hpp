@@ -1,5 +1,5 @@
 #pragma once
-// Every metric of Troupe: name, unit, help, labels, in metrics.cpp's one list. prometheus-cpp types
+// Every metric of Troupe: name, unit, help, label, roles, in metric_list.cpp. prometheus-cpp types
 // are kept out of this header.
 #include <memory>
 #include <string>
@@ -20,13 +20,18 @@ enum class MetricKind { counter, gauge, histogram };
 struct MetricDefinition {
   std::string name;
   MetricKind kind;
+  std::string unit;  // of its value, or of what it counts
   std::string help;
   std::string label{};            // name of its one label; "" for none
   std::vector<double> buckets{};  // upper bounds; histograms only
   std::vector<std::string> values{};
+  std::vector<std::string> roles{};  // that set it; a process has the metrics of all its roles
 };
 
-/// The whole list. Metrics marked "(from records)" in metrics.cpp are set by Telemetry::record():
+inline const std::vector<std::string> kRoles = {"director",    "replay-buffer", "learner",
+                                                "broadcaster", "generator",     "verifier"};
+
+/// The whole list. Metrics marked "from records" there are set by Telemetry::record():
 /// an actor that reports such a record leaves them alone, or they would count twice.
 const std::vector<MetricDefinition>& metric_list();
 
@@ -34,7 +39,8 @@ const std::vector<MetricDefinition>& metric_list();
 /// any thread.
 class Metrics {
  public:
-  Metrics();
+  /// roles: whose metrics are exposed before their first use; others are from then on.
+  explicit Metrics(const std::vector<std::string>& roles = kRoles);
   ~Metrics();
   /// label: value of the metric's one label, "" if it has none. Errors: throws std::logic_error on
   /// a name or label use that is not in the list.

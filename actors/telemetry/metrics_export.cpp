@@ -85,7 +85,13 @@ void export_lengths(Metrics& metrics, const LedgerRecord& ledger, const LedgerRe
 
 }  // namespace
 
-void export_record(Metrics& metrics, const RolloutUpdateRecord& update) {
+void export_stage(Metrics& metrics, std::int32_t index, std::int32_t updates) {
+  metrics.gauge("troupe_run_stage").Set(index);
+  metrics.gauge("troupe_run_update").Set(0);
+  metrics.gauge("troupe_run_updates_planned").Set(updates);
+}
+
+void export_run(Metrics& metrics, const RolloutUpdateRecord& update) {
   metrics.gauge("troupe_run_update").Set(update.update);
   metrics.gauge("troupe_run_updates_planned").Set(update.updates);
   metrics.gauge("troupe_run_reward_mean").Set(update.reward_mean);
@@ -93,6 +99,9 @@ void export_record(Metrics& metrics, const RolloutUpdateRecord& update) {
   metrics.gauge("troupe_run_format_rate").Set(update.format_rate);
   metrics.gauge("troupe_run_response_length_tokens").Set(update.response_tokens_mean);
   metrics.gauge("troupe_run_signal_ratio").Set(update.signal_share);
+}
+
+void export_learner(Metrics& metrics, const RolloutUpdateRecord& update) {
   metrics.counter("troupe_learner_wait_for_data_seconds_total").Increment(update.wait_seconds);
   metrics.histogram("troupe_learner_update_seconds", "wait").Observe(update.wait_seconds);
   metrics.histogram("troupe_learner_update_seconds", "train").Observe(update.train_seconds);
@@ -116,7 +125,7 @@ void export_record(Metrics& metrics, const RolloutUpdateRecord& update) {
   metrics.gauge("troupe_learner_train_gen_logprob_gap_highest").Set(update.log_prob_gap_max);
 }
 
-void export_record(Metrics& metrics, const SupervisedRecord& update) {
+void export_run(Metrics& metrics, const SupervisedRecord& update) {
   metrics.gauge("troupe_run_update").Set(update.update);
   metrics.gauge("troupe_run_updates_planned").Set(update.updates);
   metrics.gauge("troupe_run_supervised_loss_nats").Set(update.loss);
@@ -125,6 +134,7 @@ void export_record(Metrics& metrics, const SupervisedRecord& update) {
 void export_record(Metrics& metrics, const EvaluationRecord& evaluation) {
   metrics.gauge("troupe_evaluation_pass_rate", "sampled").Set(evaluation.pass_rate_sampled);
   metrics.gauge("troupe_evaluation_pass_rate", "greedy").Set(evaluation.pass_rate_greedy);
+  metrics.gauge("troupe_evaluation_reward_mean").Set(evaluation.reward_mean);
   metrics.gauge("troupe_evaluation_format_rate").Set(evaluation.format_rate);
   metrics.gauge("troupe_evaluation_response_length_tokens").Set(evaluation.mean_response_tokens);
 }

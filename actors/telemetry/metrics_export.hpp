@@ -5,8 +5,12 @@
 
 namespace troupe {
 
-void export_record(Metrics& metrics, const RolloutUpdateRecord& update);
-void export_record(Metrics& metrics, const SupervisedRecord& update);
+// Of the run, by the process of its director.
+void export_stage(Metrics& metrics, std::int32_t index, std::int32_t updates);
+void export_run(Metrics& metrics, const RolloutUpdateRecord& update);
+void export_run(Metrics& metrics, const SupervisedRecord& update);
+/// By the process of the learner.
+void export_learner(Metrics& metrics, const RolloutUpdateRecord& update);
 void export_record(Metrics& metrics, const EvaluationRecord& evaluation);
 
 /// `exported` is the ledger exported last; counters grow by the difference. When it had granted or

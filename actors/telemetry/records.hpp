@@ -20,6 +20,7 @@ struct EvaluationRecord {
   std::int32_t prompts = 0;
   double pass_rate_sampled = 0, pass_rate_greedy = 0, format_rate = 0, mean_response_tokens = 0;
   double seconds = 0;
+  double reward_mean = 0;  // sampled
 };
 
 /// A completion to look at.

@@ -6,9 +6,9 @@ namespace troupe {
 
 inline constexpr const char* kReportStyle = R"css(
 :root{color-scheme:light dark;--bg:#fbfbfa;--card:#fff;--ink:#1c2024;--soft:#5f6b76;--line:#e2e5e8;
---c1:#0072b2;--c2:#c75000;--c3:#00815f;--c4:#a34d84;--good:#00815f;--bad:#c75000;--idle:#e4e7ea}
+--c1:#0072b2;--c2:#c75000;--c3:#00815f;--c4:#a34d84;--c5:#7a6a00;--c6:#5b4bb7;--c7:#b3261e;--c8:#5f6b76;--good:#00815f;--bad:#c75000;--idle:#e4e7ea}
 @media(prefers-color-scheme:dark){:root{--bg:#14171a;--card:#1c2025;--ink:#e6e9ec;--soft:#98a4af;
---line:#31373d;--c1:#56b4e9;--c2:#f0a03c;--c3:#3ccaa0;--c4:#df94c2;--good:#3ccaa0;--bad:#f0a03c;--idle:#2c3238}}
+--line:#31373d;--c1:#56b4e9;--c2:#f0a03c;--c3:#3ccaa0;--c4:#df94c2;--c5:#e8dc5a;--c6:#aba0ff;--c7:#ff8a80;--c8:#b4bec8;--good:#3ccaa0;--bad:#f0a03c;--idle:#2c3238}}
 *{box-sizing:border-box}
 body{margin:0 auto;max-width:1320px;padding:24px 20px 60px;background:var(--bg);color:var(--ink);
 font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
@@ -29,9 +29,10 @@ figure.wide{margin:0 0 14px}figcaption{font-size:14px;margin-bottom:6px}figcapti
 svg{display:block;width:100%;height:auto;overflow:visible}
 svg text{font-size:11px;fill:var(--soft);font-variant-numeric:tabular-nums}svg .e{text-anchor:end}svg .m{text-anchor:middle}
 path{fill:none}path.grid{stroke:var(--line);stroke-width:1}
-.s1,.s2,.s3,.s4{stroke-width:2;stroke-linejoin:round;stroke-linecap:round}
+.s1,.s2,.s3,.s4,.s5,.s6,.s7,.s8{stroke-width:2;stroke-linejoin:round;stroke-linecap:round}
 .s1{stroke:var(--c1)}.s2{stroke:var(--c2);stroke-dasharray:6 4}.s3{stroke:var(--c3);stroke-dasharray:1.5 4}.s4{stroke:var(--c4);stroke-dasharray:9 3 2 3}
-.d1{fill:var(--c1)}.d2{fill:var(--c2)}.d3{fill:var(--c3)}.d4{fill:var(--c4)}
+.s5{stroke:var(--c5);stroke-dasharray:3 3}.s6{stroke:var(--c6);stroke-dasharray:12 4}.s7{stroke:var(--c7);stroke-dasharray:6 3 1 3}.s8{stroke:var(--c8);stroke-dasharray:2 6}
+.d1{fill:var(--c1)}.d2{fill:var(--c2)}.d3{fill:var(--c3)}.d4{fill:var(--c4)}.d5{fill:var(--c5)}.d6{fill:var(--c6)}.d7{fill:var(--c7)}.d8{fill:var(--c8)}
 rect.t{fill:transparent}rect.t:hover{fill:var(--soft);fill-opacity:.14}
 .legend{display:flex;flex-wrap:wrap;gap:2px 16px;font-size:13px;color:var(--soft);margin:2px 0 4px}
 .legend span{display:flex;align-items:center;gap:6px}svg.key{width:24px;height:8px}

@@ -75,6 +75,7 @@ Json evaluation_json(const EvaluationRecord& evaluation) {
           {"pass_rate_greedy", evaluation.pass_rate_greedy},
           {"format_rate", evaluation.format_rate},
           {"mean_response_tokens", evaluation.mean_response_tokens},
+          {"reward_mean", evaluation.reward_mean},
           {"prompts", evaluation.prompts},
           {"version", evaluation.version},
           {"seconds", evaluation.seconds}};

@@ -1,6 +1,7 @@
 #include "actors/telemetry/telemetry.hpp"
 
 #include "actors/telemetry/closing_text.hpp"
+#include "actors/telemetry/health.hpp"
 #include "actors/telemetry/http_server.hpp"
 #include "actors/telemetry/line_file.hpp"
 #include "actors/telemetry/lineage.hpp"
@@ -8,14 +9,17 @@
 #include "actors/telemetry/metrics_export.hpp"
 #include "actors/telemetry/metrics_jsonl.hpp"
 #include "actors/telemetry/report.hpp"
+#include "actors/telemetry/rollout_log.hpp"
 #include "actors/telemetry/run_log.hpp"
 #include "actors/telemetry/status.hpp"
 #include "actors/telemetry/summary.hpp"
+#include "actors/telemetry/tensorboard.hpp"
 #include "actors/telemetry/text.hpp"
 #include "actors/telemetry/trace.hpp"
 #include "gpu/model/atomic_file.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <fmt/format.h>
 #include <map>
@@ -32,6 +36,7 @@ namespace troupe {
 namespace {
 
 constexpr auto kRedrawEvery = std::chrono::milliseconds(200);
+constexpr std::uint64_t kMostRolloutBytes = std::uint64_t{64} << 20;
 constexpr std::size_t kSpans = 50'000, kSpansWithTrace = 500'000;  // per actor; 32 bytes each
 
 bool has(const std::string& text, const char* part) {
@@ -71,32 +76,38 @@ struct Telemetry::State {
   StageLog& stage();
   StatusView view();
   void write_line(const std::string& line, std::unique_lock<std::mutex>& lock);
+  void plot(const TensorBoardEvent& event, std::unique_lock<std::mutex>& lock);
   void say(const std::string& line);
+  void tell(const std::string& json);
   void note(const std::string& kind, const std::string& text, std::unique_lock<std::mutex>& lock);
   void save(const char* file, const std::string& content);
   void redraw_until_stopped();
-  std::map<std::string, double> ages(Clock::time_point time) const;
+  bool plays(const std::string& role) const;
+  std::vector<Vitals> vitals() const;
+  std::map<std::string, HttpServer::Page> pages();
   std::string scrape();
-  HttpReply health_page();
   HttpReply index_page();
 
   const TelemetryOptions options;
   const Clock::time_point start = Clock::now();
   const std::filesystem::path folder;
-  Metrics metrics;
+  Metrics metrics{options.roles};
   LiveTerminal error_terminal{stderr};  // log lines and the live status
   LiveTerminal plain_terminal{stdout};  // one line per update
   std::unique_ptr<spdlog::logger> logger;
 
   mutable std::mutex actors_mutex;  // taken after `mutex` if both are
   std::map<std::string, std::unique_ptr<ActivityLog>> actors;
+  std::map<std::string, Pulse> pulses;
 
-  std::unique_ptr<Lineage> lineage;  // null: not kept
+  std::unique_ptr<Lineage> lineage;      // null: not kept
+  std::unique_ptr<RolloutLog> rollouts;  // null: not kept
 
   std::mutex files_mutex;    // taken before all others
   mutable std::mutex mutex;  // all below
   RunLog run;
   LineFile lines;
+  std::optional<TensorBoardFile> event_file;  // TensorBoard's; none: not asked for
   LedgerRecord exported_ledger;
   struct Progress {
     Clock::time_point last;
@@ -105,8 +116,10 @@ struct Telemetry::State {
   std::map<std::string, Progress> progress;
   Clock::time_point saved = Clock::now();
   std::map<std::string, std::optional<Clock::time_point>> held_since;  // by verifier
-  double progress_deadline = 0;
-  Clock::time_point progress_expected_from = Clock::now();
+  std::map<std::string, bool> needs;
+  std::vector<std::function<void(Metrics&)>> scrape_lookers;
+  std::atomic<bool> paused = false;  // written under the lock
+  std::optional<Clock::time_point> resumed;
 
   std::condition_variable stop_condition;
   bool stopping = false;
@@ -134,16 +147,10 @@ Telemetry::State::State(TelemetryOptions given)
       .gauge("troupe_build_info",
              options.build_description.empty() ? "unknown" : options.build_description)
       .Set(1);
-  if (options.metrics_port != 0)
-    server = std::make_unique<HttpServer>(
-        options.metrics_address, options.metrics_port,
-        std::map<std::string, HttpServer::Page>{
-            {"/metrics",
-             [this] {
-               return HttpReply{200, "text/plain; version=0.0.4; charset=utf-8", scrape()};
-             }},
-            {"/healthz", [this] { return health_page(); }},
-            {"/", [this] { return index_page(); }}});
+  for (const std::string& need : options.needs) needs[need] = false;
+  if (options.metrics_port)
+    server = std::make_unique<HttpServer>(options.metrics_address, *options.metrics_port, pages());
+  if (options.tensorboard) event_file.emplace(folder);
   if (options.lineage)
     lineage = std::make_unique<Lineage>(
         folder / "lineage.jsonl", run.name, run.config_digest, [this] { return now(); },
@@ -152,8 +159,19 @@ Telemetry::State::State(TelemetryOptions given)
           note("telemetry error",
                "a line of lineage.jsonl is lost (disk full?); later losses are not reported", held);
         });
+  if (options.rollouts_per_update > 0 && options.token_text)
+    rollouts =
+        std::make_unique<RolloutLog>(folder / "rollouts.jsonl",
+                                     RolloutLog::Terms{.per_update = options.rollouts_per_update,
+                                                       .most_bytes = kMostRolloutBytes,
+                                                       .piece = options.token_text},
+                                     [this](const std::string& problem) {
+                                       std::unique_lock held(mutex);
+                                       note("telemetry error", problem, held);
+                                     });
   std::unique_lock lock(mutex);
   write_line(run_line(run), lock);
+  tell(run_line(run));
   if (options.terminal_status && !options.quiet)
     redraw_thread = std::thread([this] { redraw_until_stopped(); });
 }
@@ -236,10 +254,21 @@ void Telemetry::State::write_line(const std::string& line, std::unique_lock<std:
          lock);
 }
 
+void Telemetry::State::plot(const TensorBoardEvent& event, std::unique_lock<std::mutex>& lock) {
+  if (event_file && !event_file->write(event))
+    note("telemetry error",
+         "an event for TensorBoard is lost (disk full?); later losses are not reported", lock);
+}
+
 /// A line of progress: to stdout when plain, above the live status otherwise.
 void Telemetry::State::say(const std::string& line) {
-  if (options.quiet) return;
+  if (options.quiet || options.json_progress) return;
   (options.terminal_status ? error_terminal : plain_terminal).print_above(line);
+}
+
+/// A line of metrics.jsonl, to the program that asked for them.
+void Telemetry::State::tell(const std::string& json) {
+  if (options.json_progress) plain_terminal.print_above(json);
 }
 
 void Telemetry::State::note(const std::string& kind, const std::string& text,
@@ -247,7 +276,9 @@ void Telemetry::State::note(const std::string& kind, const std::string& text,
   run.events.push_back({now(), kind, text});
   metrics.counter("troupe_run_events_total", kind.empty() ? "other" : kind).Increment();
   write_line(event_line(run.events.back()), lock);
+  const std::string line = event_line(run.events.back());
   lock.unlock();
+  tell(line);
   logger->log(level_of(kind), fmt::format("{}: {}", kind, text));
   lock.lock();
 }
@@ -280,13 +311,52 @@ void Telemetry::State::redraw_until_stopped() {
   error_terminal.draw({});
 }
 
-/// Seconds since each actor of this stage moved; empty when nobody is expected to.
-std::map<std::string, double> Telemetry::State::ages(Clock::time_point time) const {
-  std::map<std::string, double> out;
-  for (const auto& [actor, entry] : progress)
-    out[actor] =
-        std::chrono::duration<double>(time - std::max(entry.last, progress_expected_from)).count();
-  return out;
+bool Telemetry::State::plays(const std::string& role) const {
+  return std::find(options.roles.begin(), options.roles.end(), role) != options.roles.end();
+}
+
+/// Of every actor that says what it is at, in this process.
+std::vector<Vitals> Telemetry::State::vitals() const {
+  const std::lock_guard lock(mutex);
+  const std::lock_guard actors_lock(actors_mutex);
+  std::map<std::string, Vitals> found;
+  const auto at_work = [&](const std::string& actor, Clock::time_point since) {
+    const auto moved = progress.find(actor);
+    if (moved != progress.end()) since = std::max(since, moved->second.last);
+    double& seconds = found[actor].seconds_at_work;
+    seconds = std::max(seconds, std::chrono::duration<double>(Clock::now() - since).count());
+  };
+  for (const auto& [actor, log] : actors) {
+    const auto span = log->current();
+    if (!span) continue;
+    found[actor].doing = span->phase;
+    const auto begin = std::chrono::duration<double>(span->begin);
+    if (span->busy) at_work(actor, start + std::chrono::duration_cast<Clock::duration>(begin));
+  }
+  for (const auto& [actor, pulse] : pulses) {
+    found[actor];
+    if (const auto since = pulse.since()) at_work(actor, *since);
+  }
+  std::vector<Vitals> all;
+  for (auto& [actor, one] : found) {
+    one.actor = actor;
+    all.push_back(one);
+  }
+  return all;
+}
+
+std::map<std::string, HttpServer::Page> Telemetry::State::pages() {
+  return {{"/metrics",
+           [this] {
+             return HttpReply{200, "text/plain; version=0.0.4; charset=utf-8", scrape()};
+           }},
+          {"/healthz", [this] { return health_page(vitals(), options.progress_deadline_seconds); }},
+          {"/readyz",
+           [this] {
+             const std::lock_guard lock(mutex);
+             return readiness_page(needs);
+           }},
+          {"/", [this] { return index_page(); }}};
 }
 
 std::string Telemetry::State::scrape() {
@@ -297,24 +367,16 @@ std::string Telemetry::State::scrape() {
   };
   {
     const std::lock_guard lock(mutex);
-    metrics.gauge("troupe_learner_checkpoint_age_seconds").Set(since(saved));
+    for (const auto& look : scrape_lookers) look(metrics);
+    if (plays("director")) metrics.gauge("troupe_learner_checkpoint_age_seconds").Set(since(saved));
     for (const auto& [verifier, oldest] : held_since)
       metrics.gauge("troupe_verifier_oldest_pending_seconds", verifier)
           .Set(oldest ? since(*oldest) : 0);
   }
+  std::error_code error;  // of a disk that cannot be asked the gauge keeps its figure
+  const auto space = std::filesystem::space(folder, error);
+  if (!error) metrics.gauge("troupe_run_disk_free_bytes").Set(static_cast<double>(space.available));
   return metrics.expose();
-}
-
-HttpReply Telemetry::State::health_page() {
-  const std::lock_guard lock(mutex);
-  nlohmann::ordered_json reply = {{"status", "ok"}, {"actors", nlohmann::ordered_json::object()}};
-  for (const auto& [actor, age] : ages(Clock::now())) {
-    reply["actors"][actor] = {{"seconds_since_progress", age}};
-    if (progress_deadline <= 0 || age <= progress_deadline) continue;
-    reply["status"] = "stalled";
-    reply["stalled"].push_back(actor);
-  }
-  return {reply["status"] == "ok" ? 200 : 503, "application/json", dump_json(reply) + "\n"};
 }
 
 HttpReply Telemetry::State::index_page() {
@@ -331,7 +393,8 @@ HttpReply Telemetry::State::index_page() {
               "system-ui,sans-serif;max-width:46em;"
               "margin:2em auto;padding:0 1em}</style><h1>" +
               escape_html(run.name) + "</h1><p>" + escape_html(status) +
-              "<p><a href=metrics>metrics</a> &middot; <a href=healthz>health</a><p>config " +
+              "<p><a href=metrics>metrics</a> &middot; <a href=healthz>health</a> &middot; <a "
+              "href=readyz>readiness</a><p>config " +
               escape_html(run.config_digest) + ", " + escape_html(run.build_description) +
               "</html>\n"};
 }
@@ -369,38 +432,48 @@ void Telemetry::stage_begins(std::int32_t index, const std::string& kind, const 
     for (const auto& [actor, log] : state_->actors) log->mark();
   }
   if (state_->lineage) state_->lineage->stage_begins(index);
-  state_->metrics.gauge("troupe_run_stage").Set(index);
-  state_->metrics.gauge("troupe_run_update").Set(0);
-  state_->metrics.gauge("troupe_run_updates_planned").Set(updates);
+  if (state_->plays("director")) export_stage(state_->metrics, index, updates);
   std::unique_lock lock(state_->mutex);
   state_->progress.clear();
   state_->run.stages.push_back(
       {.index = index, .updates = updates, .kind = kind, .name = name, .begin = state_->now()});
-  state_->write_line(stage_begins_line(state_->run.stages.back()), lock);
+  const std::string line = stage_begins_line(state_->run.stages.back());
+  state_->write_line(line, lock);
   lock.unlock();
+  state_->tell(line);
+  meets("stage", true);
   state_->logger->debug("stage {} begins: {} updates", name, updates);
 }
 
 void Telemetry::record(const RolloutUpdateRecord& update, Origin origin) {
-  if (origin == Origin::here) export_record(state_->metrics, update);
+  if (state_->plays("director")) export_run(state_->metrics, update);
+  if (origin == Origin::here) export_learner(state_->metrics, update);
   if (state_->listener.rollouts) state_->listener.rollouts(update);
   std::unique_lock lock(state_->mutex);
   state_->stage().rollout_updates.push_back(update);
-  state_->write_line(update_line_json(update), lock);
+  const std::string json = update_line_json(update);
+  const TensorBoardEvent event = event_of(update, state_->stage().name);
+  state_->write_line(json, lock);
+  state_->plot(event, lock);
   const std::string line = plain_line(state_->view());
   lock.unlock();
   if (!state_->options.terminal_status) state_->say(line);
+  state_->tell(json);
 }
 
-void Telemetry::record(const SupervisedRecord& update, Origin origin) {
-  if (origin == Origin::here) export_record(state_->metrics, update);
+void Telemetry::record(const SupervisedRecord& update, Origin) {
+  if (state_->plays("director")) export_run(state_->metrics, update);
   if (state_->listener.supervised) state_->listener.supervised(update);
   std::unique_lock lock(state_->mutex);
   state_->stage().supervised_updates.push_back(update);
-  state_->write_line(update_line_json(update), lock);
+  const std::string json = update_line_json(update);
+  const TensorBoardEvent event = event_of(update, state_->stage().name);
+  state_->write_line(json, lock);
+  state_->plot(event, lock);
   const std::string line = plain_line(state_->view());
   lock.unlock();
   if (!state_->options.terminal_status) state_->say(line);
+  state_->tell(json);
 }
 
 void Telemetry::listen(Listener listener) {
@@ -413,9 +486,13 @@ void Telemetry::record(const EvaluationRecord& evaluation) {
   StageLog& stage = state_->stage();
   stage.evaluations.push_back(evaluation);
   const std::string line = plain_line(evaluation, stage.name);
-  state_->write_line(evaluation_line(evaluation, stage.index, state_->now()), lock);
+  const std::string json = evaluation_line(evaluation, stage.index, state_->now());
+  const TensorBoardEvent event = event_of(evaluation, stage.name);
+  state_->write_line(json, lock);
+  state_->plot(event, lock);
   lock.unlock();
   state_->say(line);
+  state_->tell(json);
 }
 
 void Telemetry::record(const LedgerRecord& ledger) {
@@ -423,7 +500,12 @@ void Telemetry::record(const LedgerRecord& ledger) {
   StageLog& stage = state_->stage();
   export_record(state_->metrics, ledger, state_->exported_ledger);
   state_->exported_ledger = stage.ledger = ledger;
-  state_->write_line(ledger_line(ledger, stage.index, state_->now()), lock);
+  const std::string json = ledger_line(ledger, stage.index, state_->now());
+  const TensorBoardEvent event = event_of(ledger, stage.name, stage.updates_done());
+  state_->write_line(json, lock);
+  state_->plot(event, lock);
+  lock.unlock();
+  state_->tell(json);
 }
 
 void Telemetry::event(const std::string& kind, const std::string& text) {
@@ -438,8 +520,10 @@ void Telemetry::stage_ends(const StageRecord& stage) {
   log.end = state_->now();
   log.record = stage;
   if (log.record->actors.empty()) log.record->actors.insert(times.begin(), times.end());
-  state_->write_line(stage_ends_line(stage, *log.end), lock);
+  const std::string line = stage_ends_line(stage, *log.end);
+  state_->write_line(line, lock);
   lock.unlock();
+  state_->tell(line);
   state_->say(fmt::format("{} {}: {} updates in {}", stage.name, stage.ended, stage.updates,
                           duration_text(stage.wall_seconds)));
 }
@@ -448,18 +532,58 @@ Lineage* Telemetry::lineage() {
   return state_->lineage.get();
 }
 
-void Telemetry::expect_progress_within(double seconds) {
+Pulse& Telemetry::pulse(const std::string& actor) {
+  const std::lock_guard lock(state_->actors_mutex);
+  return state_->pulses[actor];
+}
+
+RolloutLog* Telemetry::rollouts() {
+  return state_->rollouts.get();
+}
+
+HttpServer* Telemetry::server() {
+  return state_->server.get();
+}
+
+void Telemetry::look_at(const std::function<void(const RunLog&)>& look) const {
   const std::lock_guard lock(state_->mutex);
-  state_->progress_deadline = seconds;
-  state_->progress_expected_from = Clock::now();
+  look(state_->run);
+}
+
+std::vector<ActorView> Telemetry::actors() const {
+  const std::lock_guard lock(state_->actors_mutex);
+  std::vector<ActorView> views;
+  for (const auto& [name, log] : state_->actors) {
+    const auto newest = log->spans(state_->now());  // the open one alone
+    views.push_back({name, newest.empty() ? "" : newest.back().phase, log->totals_since_mark()});
+  }
+  return views;
+}
+
+std::filesystem::path Telemetry::run_directory() const {
+  return state_->folder;
+}
+
+void Telemetry::meets(const std::string& need, bool met) {
+  const std::lock_guard lock(state_->mutex);
+  const auto found = state_->needs.find(need);
+  if (found != state_->needs.end()) found->second = met;
+}
+
+void Telemetry::before_scrape(std::function<void(Metrics&)> look) {
+  const std::lock_guard lock(state_->mutex);
+  state_->scrape_lookers.push_back(std::move(look));
 }
 
 double Telemetry::seconds_since_progress() const {
   const std::lock_guard lock(state_->mutex);
+  if (state_->paused) return 0;
   double least = state_->now() - (state_->run.stages.empty() ? 0 : state_->run.stages.back().begin);
   const auto time = Clock::now();
   for (const auto& [actor, entry] : state_->progress)
     least = std::min(least, std::chrono::duration<double>(time - entry.last).count());
+  if (state_->resumed)
+    least = std::min(least, std::chrono::duration<double>(time - *state_->resumed).count());
   return least;
 }
 
@@ -503,10 +627,22 @@ RunOverview Telemetry::overview() const {
     if (!stage.rollout_updates.empty()) overview.version = stage.rollout_updates.back().version + 1;
   if (state_->run.stages.empty()) return overview;
   const StageLog& stage = state_->run.stages.back();
-  overview.stage = stage.name;
+  overview.stage = stage.name + (state_->paused ? " (paused)" : "");
   overview.update = stage.updates_done();
   overview.updates = stage.updates;
   return overview;
+}
+
+void Telemetry::pause(bool on) {
+  std::unique_lock lock(state_->mutex);
+  if (state_->paused.exchange(on) == on) return;
+  state_->metrics.gauge("troupe_run_paused").Set(on ? 1 : 0);
+  if (!on) state_->resumed = Clock::now();
+  state_->note(on ? "paused" : "resumed", "asked for on the dashboard", lock);
+}
+
+bool Telemetry::paused() const {
+  return state_->paused;
 }
 
 void Telemetry::progress(const std::string& actor) {
@@ -536,8 +672,22 @@ std::string Telemetry::closing_text() const {
   return troupe::closing_text(state_->snapshot(), report_path().string());
 }
 
+std::string Telemetry::closing_line() const {
+  const RunLog run = state_->snapshot();
+  const std::string folder = std::filesystem::absolute(state_->folder).string();
+  return dump_json({{"type", "run_ends"},
+                    {"seconds", run.wall_seconds},
+                    {"ended", run.ended},
+                    {"run_directory", folder}}) +
+         "\n";
+}
+
 std::filesystem::path Telemetry::report_path() const {
   return state_->folder / "report.html";
+}
+
+const std::string& Telemetry::metrics_address() const {
+  return state_->options.metrics_address;
 }
 
 int Telemetry::metrics_port() const {

@@ -1,6 +1,7 @@
 #pragma once
 // The one place actors report to. Owned by main, outlives the actor system.
 #include "actors/telemetry/metrics.hpp"
+#include "actors/telemetry/pulse.hpp"
 #include "actors/telemetry/records.hpp"
 
 #include <atomic>
@@ -11,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace spdlog {
 class logger;
@@ -18,9 +20,10 @@ class logger;
 
 namespace troupe {
 
-class Lineage;  // actors/telemetry/lineage.hpp
-
-using Clock = std::chrono::steady_clock;
+class HttpServer;  // actors/telemetry/http_server.hpp
+class Lineage;     // actors/telemetry/lineage.hpp
+class RolloutLog;  // actors/telemetry/rollout_log.hpp
+struct RunLog;     // actors/telemetry/run_log.hpp
 
 /// How one actor spends its time: spans of work and of waiting. Written by its actor alone, read by
 /// others at any time.
@@ -46,6 +49,8 @@ class ActivityLog {
   /// Remembers the totals so that totals_since_mark() counts from here (a stage begins).
   void mark();
   ActorTime totals_since_mark() const;
+  /// What the actor is at, to this moment; none: it has not said.
+  std::optional<Span> current() const;
   /// What the process of an actor elsewhere says of the time since the mark; its spans are not known here.
   void report(const ActorTime& since_mark);
 
@@ -59,21 +64,35 @@ struct TelemetryOptions {
       run_directory;  // metrics.jsonl, summary.json, report.html, log.jsonl, trace.json go there
   bool terminal_status = false;  // live status on stderr; otherwise one plain line per update
   bool trace = false;
-  bool lineage = false;  // writes lineage.jsonl
-  bool quiet = false;    // on the terminal only warnings and errors
-  bool colour = true;    // of the live status; main clears it when NO_COLOR is set
+  bool lineage = false;                                 // writes lineage.jsonl
+  bool tensorboard = false;                             // writes events.out.tfevents.*
+  std::size_t rollouts_per_update = 0;                  // written to rollouts.jsonl; 0: none
+  std::function<std::string(std::int32_t)> token_text;  // empty: no rollouts.jsonl
+  bool quiet = false;                                   // on the terminal only warnings and errors
+  bool json_progress = false;  // on stdout the lines of metrics.jsonl and nothing else
+  bool colour = true;          // of the live status; main clears it when NO_COLOR is set
   std::string metrics_address = "127.0.0.1";
-  int metrics_port = 0;  // 0: no server
+  std::optional<int> metrics_port;  // none: no server; 0: any free one
+  std::vector<std::string> roles =
+      kRoles;  // played in this process: their metrics are exposed before first use
+  std::vector<std::string> needs;  // until meets() says that each is met the process is not ready
+  double progress_deadline_seconds = 300;  // at work without progress: not healthy
   std::string run_name, config_json, config_digest, model_description;
   std::string build_description;  // version, compiler, LibTorch
 };
 
 /// Where a run is.
 struct RunOverview {
-  std::string stage;  // name; empty: none has begun
+  std::string stage;  // name, with " (paused)" while the run is; empty: none has begun
   std::int32_t update = 0, updates = 0;
   std::uint64_t version = 0;  // newest published policy version
   double seconds = 0;         // since the run's start
+};
+
+/// What an actor is at, and how it spent the time of the stage.
+struct ActorView {
+  std::string name, phase;
+  ActorTime time;
 };
 
 /// Safe from any thread.
@@ -110,12 +129,16 @@ class Telemetry {
   void stage_ends(const StageRecord& stage);
   /// Where each rollout is written down; null: nobody asked for it.
   Lineage* lineage();
+  /// Where some of the rollouts are shown; null: nobody asked for it.
+  RolloutLog* rollouts();
 
-  /// /healthz answers 503 with the actor's name when an actor that is expected to move has made no
-  /// progress for `seconds`. 0: never. Ages count from this call or the actor's last progress(); a
-  /// new stage forgets the actors of the one before.
-  void expect_progress_within(double seconds);
+  /// Who is at work, by its activity or its pulse, is expected to call this before
+  /// progress_deadline_seconds are over; else /healthz answers 503 with its name.
   void progress(const std::string& actor);
+  /// The pulse of an actor, made at first use; a restarted actor goes on with it. Valid as long as this object.
+  Pulse& pulse(const std::string& actor);
+  /// /readyz answers 503 while one of the needs in the options is not met. Others are nobody's concern.
+  void meets(const std::string& need, bool met);
   /// Seconds since any actor called progress() or a stage began.
   double seconds_since_progress() const;
   /// Seconds since this actor called progress(), or since the stage began if it has not.
@@ -125,10 +148,17 @@ class Telemetry {
   std::string who_does_what() const;
   RunOverview overview() const;
 
+  /// Somebody asked that no ticket is granted and no batch is handed out: generators finish what they have, the learner
+  /// waits. Nobody is expected to move meanwhile. Updates of supervised stages go on.
+  void pause(bool on);
+  bool paused() const;
+
   /// A model was saved: its age counts from here.
   void model_saved();
   /// Since when `verifier` has held the oldest rollout that the buffer does not have; none: nothing.
   void holds_since(const std::string& verifier, std::optional<Clock::time_point> oldest);
+  /// Called before each scrape, from any thread, until this object ends.
+  void before_scrape(std::function<void(Metrics&)> look);
   /// What /metrics answers: the metrics, ages and shares as of this moment.
   std::string scrape();
 
@@ -137,8 +167,17 @@ class Telemetry {
   void write_files(const std::string& ended);
   /// The table before/after and sample completions for the end of `troupe train`.
   std::string closing_text() const;
+  /// The last line of --progress json: how the run ended and where its files are.
+  std::string closing_line() const;
   std::filesystem::path report_path() const;
-  int metrics_port() const;  // the bound one
+  int metrics_port() const;  // the bound one; 0: no server
+  const std::string& metrics_address() const;
+  HttpServer* server();  // null without a port; more pages may be added, and go with this object
+
+  /// Under the lock of all records: `look` is to be quick and calls nothing of this object.
+  void look_at(const std::function<void(const RunLog&)>& look) const;
+  std::vector<ActorView> actors() const;
+  std::filesystem::path run_directory() const;
 
  private:
   struct State;

@@ -14,7 +14,7 @@ void LogProbGap::add(const LogProbGap& other) {
 }
 
 LogProbGap log_prob_gap(TrainingEngine& engine, std::span<const TrainingRollout* const> rollouts,
-                        FlatWeights weights) {
+                        FlatWeights weights, std::vector<float>* learner) {
   std::vector<Sequence> sequences;
   std::vector<float> recorded;
   for (const TrainingRollout* rollout : rollouts) {
@@ -26,6 +26,8 @@ LogProbGap log_prob_gap(TrainingEngine& engine, std::span<const TrainingRollout*
     recorded.insert(recorded.end(), rollout->log_probs.begin(), rollout->log_probs.end());
   }
   const std::vector<TokenValue> values = engine.score(sequences, std::move(weights));
+  if (learner != nullptr)
+    for (const TokenValue& value : values) learner->push_back(value.log_prob);
   LogProbGap gap;
   gap.tokens = values.size();
   for (std::size_t i = 0; i < values.size(); ++i) {

@@ -99,9 +99,10 @@ struct LogProbGap {
   double mean() const { return tokens == 0 ? 0.0 : sum / static_cast<double>(tokens); }
   void add(const LogProbGap& other);
 };
-/// Measures rollouts whose tokens all come from one version. `weights`: that version's.
+/// Measures rollouts whose tokens all come from one version. `weights`: that version's. learner: takes the learner's
+/// log-probs, all rollouts' one after the other; may be null.
 LogProbGap log_prob_gap(TrainingEngine& engine, std::span<const TrainingRollout* const> rollouts,
-                        FlatWeights weights);
+                        FlatWeights weights, std::vector<float>* learner = nullptr);
 
 /// True if the rewards of a group differ, so that it says something about which rollout was better.
 bool has_signal(std::span<const float> rewards);

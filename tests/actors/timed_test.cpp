@@ -41,6 +41,22 @@ TEST_CASE_FIXTURE(support::ActorFixture,
   CHECK(exposes(*telemetry(), "count{actor=\"it\"} 3"));
 }
 
+TEST_CASE("the pulse of an actor beats while it handles a message however that ends") {
+  const support::TemporaryRun run;
+  const Timed timed(*run.telemetry, "it");
+  const Pulse& pulse = run.telemetry->pulse("it");
+  CHECK_FALSE(pulse.since());
+  const auto handler = timed([&](bool fail) {
+    CHECK(pulse.since());
+    CHECK(*pulse.since() <= Clock::now());
+    if (fail) throw std::runtime_error("no");
+  });
+  handler(false);
+  CHECK_FALSE(pulse.since());
+  CHECK_THROWS(handler(true));
+  CHECK_FALSE(pulse.since());
+}
+
 TEST_CASE("a measured handler takes its arguments as it did without") {
   Metrics unused;
   const support::TemporaryRun run;

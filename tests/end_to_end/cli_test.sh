@@ -46,7 +46,19 @@ train() {
 }
 
 commands() {
-  "$troupe" train "$top/deploy/config/smoke.toml" --out runs --quiet > output
+  "$troupe" train "$top/deploy/config/smoke.toml" --out runs --progress json > progress 2> output
+  grep -v '"type":"run_ends"' progress | sort > told
+  sort runs/smoke/metrics.jsonl | cmp - told || fail "--progress json tells other lines than metrics.jsonl has"
+  tail -n 1 progress | grep -qF "\"ended\":\"done\",\"run_directory\":\"$work/runs/smoke\"" || fail "the end is not told"
+  ls runs/smoke/events.out.tfevents.* > output || fail "no events for TensorBoard"
+  "$troupe" train "$top/deploy/config/smoke.toml" --out runs --quiet --set generator.slots=32 --set metrics.tensorboard=false > output
+  ! ls runs/smoke-2/events.out.tfevents.* > output 2>&1 || fail "events that nobody asked for"
+  expect 0 'generator.slots' "$troupe" report runs/smoke runs/smoke-2 --html compared.html
+  has output 'stage rl'
+  grep -qE 'ledger imbalance +0 +0$' output || { cat output >&2; fail "no figures side by side"; }
+  ! grep -q 'replay-buffer.batch' output || fail "a key that does not differ is shown"
+  has compared.html "class='s2'"
+  expect 0 '"stage rl"' "$troupe" report runs/smoke --json
   expect 0 '"pass_rate_sampled"' "$troupe" eval runs/smoke/model --digits 1 --prompts 16 --max-new-tokens 16 --json
   expect 0 '"log_probs"' "$troupe" sample runs/smoke/model 1+2= --max-new-tokens 16 --json
   expect 0 'staleness-bound = 1' "$troupe" check "$top/deploy/config/smoke.toml"
@@ -62,6 +74,13 @@ bad_input() {
   expect 2 '"remedy": "give \"auto\"' "$troupe" check "$top/deploy/config/smoke.toml" --set run.device=gpu --json
   expect 0 'would not start on this machine' "$troupe" check "$top/deploy/config/smoke.toml" --set run.device=cuda:99
   expect 2 'nowhere.toml' "$troupe" train nowhere.toml
+  expect 2 'nowhere/summary.json: cannot be read' "$troupe" report nowhere
+  mkdir half
+  echo '{}' > half/summary.json
+  expect 2 'half/summary.json: is not a summary' "$troupe" report half
+  rm -r half
+  expect 2 'at most 8 runs' "$troupe" report a b c d e f g h i --html page.html
+  expect 2 '--progress' "$troupe" train "$top/deploy/config/smoke.toml" --progress loud
   expect 2 'config.json' "$troupe" eval "$work"
   expect 2 'cuda:99' "$troupe" train "$top/deploy/config/smoke.toml" --out runs --set run.device=cuda:99
   printf '{"prompt": "1+1="}\n' > bad.jsonl

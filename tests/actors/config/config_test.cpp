@@ -102,7 +102,7 @@ TEST_CASE("values reach the members they name") {
       "\"dr-grpo\"\n"
       "normaliser = \"constant\"\nclip-high = 0.5\nbeta1 = 0.8\nmax-gradient-norm = "
       "2.5\nminibatches = 2\n"
-      "[metrics]\nport = 9100\nlineage = true\n" +
+      "[metrics]\nport = 9100\nlineage = true\ntensorboard = false\n" +
       kStage + "direct = 0.25\nwork = 0.75\ndigits = [4]\n");
   CHECK(config.replay_buffer.staleness_bound == 3);
   CHECK(config.learner.update.objective.correction == gpu::Correction::decoupled);
@@ -113,6 +113,7 @@ TEST_CASE("values reach the members they name") {
   CHECK(config.learner.update.max_gradient_norm == 2.5f);
   CHECK(config.metrics.port == 9100);
   CHECK(config.metrics.lineage);
+  CHECK_FALSE(config.metrics.tensorboard);
   CHECK(config.stages[0].mix.direct == 0.25);
   CHECK(config.stages[0].digits == std::vector<std::int32_t>{4});
 }
@@ -258,6 +259,14 @@ TEST_CASE("each key is explained once in the printed config") {
   CHECK(printed.find(config::key_comment(key), first + 1) == std::string::npos);
   CHECK(printed.find("learning-rate = 0.001\n", first + config::key_comment(key).size() + 1) !=
         std::string::npos);
+}
+
+TEST_CASE("processes of one run may differ in where they serve metrics but not in the task") {
+  const Folder folder;
+  const std::string digest = shared_digest(folder.good(kStage));
+  CHECK(shared_digest(folder.good(kStage, {"metrics.port=9100", "metrics.address=0.0.0.0",
+                                           "metrics.progress-deadline-seconds=5"})) == digest);
+  CHECK(shared_digest(folder.good(kStage, {"task.digits=[1]"})) != digest);
 }
 
 TEST_CASE("the digest is 16 hex digits and knows values but not where files lie") {

@@ -162,11 +162,14 @@ TEST_CASE("a run goes through its stages and leaves models and a summary") {
 TEST_CASE("every declared metric that a healthy run moves has moved in what is scraped") {
   // What stays 0 where nothing goes wrong and nobody waits; each has a test of its own.
   const std::set<std::string> still = {
-      "troupe_link_peer_connected",  // no other process here; so are the next four
+      "troupe_link_tls",  // no other process here; so are the next six
+      "troupe_link_certificate_expiry_timestamp_seconds",
+      "troupe_link_peer_connected",
       "troupe_link_reconnects_total",
       "troupe_link_closed_total",
       "troupe_link_refused_total",
       "troupe_link_fenced_total",
+      "troupe_run_paused",  // nobody asks for it here
       "troupe_generator_inflight",
       "troupe_generator_partial_resumes_total",
       "troupe_generator_mixed_version_rollouts_total",  // a matter of luck here, as is the next
@@ -181,7 +184,8 @@ TEST_CASE("every declared metric that a healthy run moves has moved in what is s
       "troupe_ledger_handed_over_tokens_total",
       "troupe_ledger_duplicate_rollouts_total",
       "troupe_ledger_imbalance",
-      "troupe_ledger_max_lag_versions",  // a matter of luck, as is the next
+      "troupe_ledger_staleness_bound_versions",  // 0 here
+      "troupe_ledger_max_lag_versions",          // a matter of luck, as is the next
       "troupe_broadcaster_subscriber_lag_versions",
       "troupe_ledger_tokens_beyond_bound_total",
       "troupe_learner_stale_trained_total",
@@ -194,6 +198,7 @@ TEST_CASE("every declared metric that a healthy run moves has moved in what is s
       "troupe_run_pass_rate",
       "troupe_evaluation_pass_rate",
       "troupe_evaluation_format_rate",
+      "troupe_evaluation_reward_mean",
   };
   Config config = small_config();
   config.generator.count = 1;  // with a bound of 0 that makes the run a function of its seed

@@ -33,6 +33,7 @@ TEST_CASE("rates count passes and format and length over the prompts") {
   CHECK(result.record.pass_rate_greedy == 0.5);
   CHECK(result.record.pass_rate_sampled == 0.5);
   CHECK(result.record.format_rate == 1.0);
+  CHECK(result.record.reward_mean == doctest::Approx(0.6));  // 1 for each second one, 0.1 for all
   CHECK(result.record.mean_response_tokens == 7.0);
   REQUIRE(result.samples.size() == 2);
   CHECK(result.samples[0].prompt == "1+1=");

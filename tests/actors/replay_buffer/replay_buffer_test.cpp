@@ -102,6 +102,25 @@ TEST_CASE_FIXTURE(BufferFixture, "who waits too long is answered with nothing an
   CHECK(**batch->answer == nullptr);
 }
 
+TEST_CASE_FIXTURE(BufferFixture,
+                  "a paused run grants no ticket and hands out no batch until it goes on") {
+  const auto buffer = spawn_buffer();
+  REQUIRE(ask<Tickets>(buffer, grant_atom::value, std::string("a"), 2u)->size() == 2);
+  telemetry()->pause(true);
+  const auto tickets = ask_later<Tickets>(buffer, grant_atom::value, std::string("a"), 2u);
+  const auto batch = ask_later<BatchPtr>(buffer, take_atom::value, TrainedReport{});
+  CHECK(ask<RolloutIds>(buffer, append_atom::value, group(0))->size() ==
+        2);  // what is under way is taken in
+  CHECK(ask<RolloutIds>(buffer, append_atom::value, group(1))->size() == 2);
+  settle();
+  CHECK_FALSE(batch->answered());
+  CHECK_FALSE(tickets->answered());
+  telemetry()->pause(false);
+  for (int i = 0; i < 3; ++i) advance(1s);
+  REQUIRE(batch->answered());
+  CHECK((**batch->answer)->groups.size() == 2);
+}
+
 TEST_CASE_FIXTURE(BufferFixture, "the death of a generator issues its tickets again") {
   const auto buffer = spawn_buffer();
   const caf::actor dying = system.spawn([buffer](caf::event_based_actor* one) -> caf::behavior {

@@ -29,6 +29,13 @@ class HttpClient {
       all.append(part, static_cast<std::size_t>(n));
     return all;
   }
+  /// Until `part` has come, or the server closes.
+  std::string receive_until(const std::string& part) {
+    std::string all;
+    char one;
+    while (!all.ends_with(part) && ::recv(socket_, &one, 1, 0) == 1) all.push_back(one);
+    return all;
+  }
 
   bool connected = false;
 

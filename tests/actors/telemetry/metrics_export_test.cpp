@@ -26,7 +26,8 @@ bool has_line(const Metrics& metrics, const std::string& line) {
 
 TEST_CASE("an update's figures are exported") {
   Metrics metrics;
-  export_record(metrics, sample_update(12));
+  export_run(metrics, sample_update(12));
+  export_learner(metrics, sample_update(12));
   CHECK(has_line(metrics, "troupe_run_update 12"));
   CHECK(has_line(metrics, "troupe_run_updates_planned 50"));
   CHECK(metrics.gauge("troupe_run_reward_mean").Value() == 0.912);
@@ -45,7 +46,7 @@ TEST_CASE("an update's figures are exported") {
 
 TEST_CASE("every trained token is counted at its lag") {
   Metrics metrics;
-  export_record(metrics, sample_update(1));
+  export_learner(metrics, sample_update(1));
   CHECK(has_line(metrics, "troupe_learner_staleness_versions_bucket{le=\"0\"} 300"));
   CHECK(has_line(metrics, "troupe_learner_staleness_versions_bucket{le=\"1\"} 500"));
   CHECK(has_line(metrics, "troupe_learner_staleness_versions_bucket{le=\"2\"} 1000"));
@@ -58,7 +59,7 @@ TEST_CASE("a lag beyond the last bucket is counted and a lag between two buckets
   update.lag_histogram.assign(41, 0);
   update.lag_histogram[5] = 1;
   update.lag_histogram[40] = 1;
-  export_record(metrics, update);
+  export_learner(metrics, update);
   CHECK(has_line(metrics, "troupe_learner_staleness_versions_bucket{le=\"4\"} 0"));
   CHECK(has_line(metrics, "troupe_learner_staleness_versions_bucket{le=\"6\"} 1"));
   CHECK(has_line(metrics, "troupe_learner_staleness_versions_bucket{le=\"32\"} 1"));
@@ -69,7 +70,7 @@ TEST_CASE("a refused update counts as refused and not as published") {
   Metrics metrics;
   auto update = sample_update(3);
   update.refused = true;
-  export_record(metrics, update);
+  export_learner(metrics, update);
   CHECK(metrics.counter("troupe_learner_nan_updates_total").Value() == 1);
   CHECK(metrics.counter("troupe_learner_updates_total").Value() == 0);
   CHECK(metrics.gauge("troupe_learner_version").Value() == 0);
@@ -138,7 +139,8 @@ TEST_CASE("a new ledger counts in full on top of the old one") {
 
 TEST_CASE("an evaluation is exported by mode") {
   Metrics metrics;
-  export_record(metrics, EvaluationRecord{9, 10, 128, 0.9, 0.97, 0.99, 29.5, 0.4});
+  export_record(metrics, EvaluationRecord{9, 10, 128, 0.9, 0.97, 0.99, 29.5, 0.4, 0.875});
+  CHECK(metrics.gauge("troupe_evaluation_reward_mean").Value() == 0.875);
   CHECK(metrics.gauge("troupe_evaluation_pass_rate", "sampled").Value() == 0.9);
   CHECK(metrics.gauge("troupe_evaluation_pass_rate", "greedy").Value() == 0.97);
   CHECK(metrics.gauge("troupe_evaluation_format_rate").Value() == 0.99);

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <prometheus/counter.h>
@@ -53,6 +54,26 @@ TEST_CASE("metrics without a label or with known values are exposed as 0 before 
   CHECK_FALSE(contains(page, "troupe_actor_idle_ratio{"));
 }
 
+TEST_CASE("a process exposes beforehand what its roles set and nothing else") {
+  Metrics metrics({"generator"});
+  CHECK(contains(metrics.expose(), "\ntroupe_generator_generated_tokens_total 0\n"));
+  CHECK(contains(metrics.expose(), "\ntroupe_broadcaster_checksum_mismatch_total 0\n"));
+  CHECK_FALSE(contains(metrics.expose(), "troupe_learner_updates_total"));
+  metrics.counter("troupe_learner_updates_total")
+      .Increment();  // a list that is wrong hides nothing
+  CHECK(contains(metrics.expose(), "\ntroupe_learner_updates_total 1\n"));
+}
+
+TEST_CASE("every metric has a unit and roles that there are") {
+  for (const auto& metric : metric_list()) {
+    CAPTURE(metric.name);
+    CHECK_FALSE(metric.unit.empty());
+    CHECK_FALSE(metric.roles.empty());
+    for (const std::string& role : metric.roles)
+      CHECK(std::find(kRoles.begin(), kRoles.end(), role) != kRoles.end());
+  }
+}
+
 TEST_CASE("one name and label give one series") {
   Metrics metrics;
   metrics.counter("troupe_actor_restarts_total", "generator-0").Increment();
@@ -66,7 +87,7 @@ TEST_CASE("one name and label give one series") {
 TEST_CASE("a metric that is not in the list or is used wrongly is a logic error") {
   Metrics metrics;
   CHECK_THROWS_WITH_AS(metrics.counter("troupe_no_such_total"),
-                       "metric troupe_no_such_total is not in the list of metrics.cpp",
+                       "metric troupe_no_such_total is not in the list of metric_list.cpp",
                        std::logic_error);
   CHECK_THROWS_AS(metrics.gauge("troupe_learner_updates_total"), std::logic_error);
   CHECK_THROWS_AS(metrics.counter("troupe_learner_updates_total", "x"), std::logic_error);

@@ -64,7 +64,7 @@ inline StageRecord sample_stage() {
   s.actors = {{"generator-0", {6, 2}}, {"learner", {2, 6}}};
   s.generator_tokens_per_second = 98123;
   s.learner_tokens_per_second = 81000;
-  s.before = EvaluationRecord{0, 0, 384, 0.31, 0.63, 0.78, 18.1, 0.5};
+  s.before = EvaluationRecord{0, 0, 384, 0.31, 0.63, 0.78, 18.1, 0.5, 0.35};
   s.after = EvaluationRecord{50, 50, 384, 0.99, 1.0, 1.0, 30.0, 0.4};
   s.samples_before = {{"12+34=", "<answer>999</answer>", "046", "fail", 0.1}};
   s.samples_after = {{"12+34=", "<think>2+4+0=06</think><answer>046</answer>", "046", "pass", 1.1}};

@@ -51,6 +51,7 @@ TEST_CASE("an rl stage has every figure under its documented name") {
   CHECK(s["before"]["pass_rate_greedy"] == 0.63);
   CHECK(s["before"]["format_rate"] == 0.78);
   CHECK(s["before"]["mean_response_tokens"] == 18.1);
+  CHECK(s["before"]["reward_mean"] == 0.35);
   CHECK(s["after"]["pass_rate_sampled"] == 0.99);
   CHECK(s["ledger"]["in_flight_rollouts"] == 5);
 }

@@ -1,6 +1,8 @@
 #include "actors/telemetry/telemetry.hpp"
 
+#include "actors/telemetry/rollout_log.hpp"
 #include "tests/actors/telemetry/http_client.hpp"
+#include "tests/actors/telemetry/sample_rollout.hpp"
 #include "tests/actors/telemetry/sample_run.hpp"
 #include "tests/actors/telemetry/temporary_folder.hpp"
 
@@ -35,6 +37,10 @@ std::vector<Json> lines_of(const TemporaryFolder& folder, const char* file) {
   std::vector<Json> lines;
   for (std::string line; std::getline(stream, line);) lines.push_back(Json::parse(line));
   return lines;
+}
+
+bool is_status(const std::string& reply, int status) {
+  return reply.rfind("HTTP/1.1 " + std::to_string(status) + " ", 0) == 0;
 }
 
 void make_a_run(Telemetry& telemetry) {
@@ -151,17 +157,17 @@ TEST_CASE("a file that cannot be written is an event and the others are written"
 TEST_CASE("metrics and health and an index are served on one port") {
   const TemporaryFolder folder;
   TelemetryOptions options = quiet_options(folder);
-  options.metrics_port = free_port();
+  options.metrics_port = free_port();  // any free one is taken with 0
   options.run_name = "<script>demo";
   Telemetry telemetry(options);
   make_a_run(telemetry);
   CHECK(telemetry.metrics_port() == options.metrics_port);
-  const std::string metrics = http_get(options.metrics_port, "/metrics");
+  const std::string metrics = http_get(*options.metrics_port, "/metrics");
   CHECK(metrics.find("\ntroupe_learner_updates_total 1\n") != std::string::npos);
   CHECK(metrics.find("troupe_actor_idle_ratio{actor=\"learner\"} 0\n") != std::string::npos);
   CHECK(metrics.find("troupe_build_info{build=\"troupe test\"} 1\n") != std::string::npos);
   CHECK(metrics.find("troupe_run_events_total{kind=\"gate\"} 1\n") != std::string::npos);
-  const std::string index = http_get(options.metrics_port, "/");
+  const std::string index = http_get(*options.metrics_port, "/");
   CHECK(index.find("href=metrics") != std::string::npos);
   CHECK(index.find("<script>") == std::string::npos);
 }
@@ -171,22 +177,136 @@ TEST_CASE("no server runs without a port") {
   CHECK(Telemetry(quiet_options(folder)).metrics_port() == 0);
 }
 
-TEST_CASE("health names the actor that stands still and only while progress is expected") {
+TEST_CASE("who is at work without progress for too long is named and who waits is not") {
   const TemporaryFolder folder;
   TelemetryOptions options = quiet_options(folder);
-  options.metrics_port = free_port();
+  options.metrics_port = 0;
+  options.progress_deadline_seconds = 1e-9;  // any answer comes later than that
   Telemetry telemetry(options);
-  const auto health = [&] { return http_get(options.metrics_port, "/healthz"); };
+  const auto health = [&] { return http_get(telemetry.metrics_port(), "/healthz"); };
+  CHECK(is_status(health(), 200));  // nobody is there
+  telemetry.activity("learner").enter("wait for batch", false);
   telemetry.progress("learner");
-  CHECK(health().rfind("HTTP/1.1 200 ", 0) == 0);  // nothing is expected
-  telemetry.expect_progress_within(3600);
-  CHECK(health().rfind("HTTP/1.1 200 ", 0) == 0);
-  CHECK(health().find("\"learner\":{\"seconds_since_progress\":") != std::string::npos);
-  telemetry.expect_progress_within(1e-9);  // any answer comes later than that
-  CHECK(health().rfind("HTTP/1.1 503 ", 0) == 0);
+  CHECK(is_status(health(), 200));
+  telemetry.activity("learner").enter("train", true);
+  CHECK(is_status(health(), 503));
   CHECK(health().find("\"stalled\":[\"learner\"]") != std::string::npos);
-  telemetry.stage_begins(1, "eval", "eval", 0);  // another cast
-  CHECK(health().rfind("HTTP/1.1 200 ", 0) == 0);
+  CHECK(health().find("\"doing\":\"train\"") != std::string::npos);
+  telemetry.activity("learner").enter("wait for batch", false);
+  CHECK(is_status(health(), 200));
+  telemetry.pulse("replay-buffer").begins(Clock::now());  // in the middle of a message
+  CHECK(health().find("\"stalled\":[\"replay-buffer\"]") != std::string::npos);
+  telemetry.pulse("replay-buffer").ends();
+  CHECK(is_status(health(), 200));
+}
+
+TEST_CASE("progress keeps who is at work healthy") {
+  const TemporaryFolder folder;
+  TelemetryOptions options = quiet_options(folder);
+  options.metrics_port = 0;
+  options.progress_deadline_seconds = 3600;
+  Telemetry telemetry(options);
+  telemetry.pulse("learner").begins(Clock::now() - std::chrono::hours(2));
+  CHECK(is_status(http_get(telemetry.metrics_port(), "/healthz"), 503));
+  telemetry.progress("learner");
+  CHECK(is_status(http_get(telemetry.metrics_port(), "/healthz"), 200));
+}
+
+TEST_CASE("a process is ready while all its needs are met") {
+  const TemporaryFolder folder;
+  TelemetryOptions options = quiet_options(folder);
+  options.metrics_port = 0;
+  options.needs = {"link", "stage"};
+  Telemetry telemetry(options);
+  const auto ready = [&] { return is_status(http_get(telemetry.metrics_port(), "/readyz"), 200); };
+  CHECK_FALSE(ready());
+  telemetry.meets("link", true);
+  telemetry.meets("weights", false);  // nobody needs them here
+  CHECK_FALSE(ready());
+  telemetry.stage_begins(0, "rl", "rl", 1);
+  CHECK(ready());
+  telemetry.meets("link", false);
+  CHECK_FALSE(ready());
+}
+
+TEST_CASE("a process without a director has neither the run's figures nor the age of a model") {
+  const TemporaryFolder folder;
+  TelemetryOptions options = quiet_options(folder);
+  options.roles = {"learner"};
+  Telemetry telemetry(options);
+  telemetry.stage_begins(0, "rl", "reason", 50);
+  telemetry.record(sample_update(1));
+  const std::string page = telemetry.scrape();
+  CHECK(page.find("troupe_run_update ") == std::string::npos);
+  CHECK(page.find("troupe_learner_checkpoint_age_seconds") == std::string::npos);
+  CHECK(page.find("\ntroupe_learner_updates_total 1\n") != std::string::npos);
+}
+
+TEST_CASE(
+    "the director's process has the run's figures of a learner elsewhere and not the learner's") {
+  const TemporaryFolder folder;
+  TelemetryOptions options = quiet_options(folder);
+  options.roles = {"director"};
+  Telemetry telemetry(options);
+  telemetry.stage_begins(0, "rl", "reason", 50);
+  telemetry.record(sample_update(12), Telemetry::Origin::elsewhere);
+  const std::string page = telemetry.scrape();
+  CHECK(page.find("\ntroupe_run_update 12\n") != std::string::npos);
+  CHECK(page.find("troupe_learner_updates_total") == std::string::npos);
+}
+
+TEST_CASE("whoever looks before each scrape has its say in it") {
+  const TemporaryFolder folder;
+  Telemetry telemetry(quiet_options(folder));
+  int looks = 0;
+  telemetry.before_scrape([&](Metrics& metrics) {
+    metrics.gauge("troupe_link_certificate_expiry_timestamp_seconds", "gen-0").Set(++looks);
+  });
+  const std::string name = "troupe_link_certificate_expiry_timestamp_seconds{name=\"gen-0\"} ";
+  CHECK(telemetry.scrape().find(name + "1\n") != std::string::npos);
+  CHECK(telemetry.scrape().find(name + "2\n") != std::string::npos);
+}
+
+TEST_CASE("the free space of the run directory's disk is told") {
+  const TemporaryFolder folder;
+  Telemetry telemetry(quiet_options(folder));
+  const std::string page = telemetry.scrape(), name = "\ntroupe_run_disk_free_bytes ";
+  CHECK(std::stod(page.substr(page.find(name) + name.size())) > 0);
+}
+
+TEST_CASE("nobody is expected to move while a run is paused") {
+  const TemporaryFolder folder;
+  Telemetry telemetry(quiet_options(folder));
+  telemetry.stage_begins(0, "rl", "reason", 50);
+  telemetry.progress("learner");
+  telemetry.pause(true);
+  telemetry.pause(true);  // is no second event
+  CHECK(telemetry.paused());
+  CHECK(telemetry.seconds_since_progress() == 0);
+  CHECK(telemetry.overview().stage == "reason (paused)");
+  CHECK(telemetry.scrape().find("troupe_run_paused 1") != std::string::npos);
+  const double stood_still = telemetry.seconds_since_progress("learner");
+  telemetry.pause(false);
+  CHECK(telemetry.seconds_since_progress() < telemetry.seconds_since_progress("learner"));
+  CHECK(stood_still > 0);
+  CHECK(telemetry.overview().stage == "reason");
+  std::vector<std::string> kinds;
+  for (const Json& line : lines_of(folder, "metrics.jsonl"))
+    if (line["type"] == "event") kinds.push_back(line["kind"]);
+  CHECK(kinds == std::vector<std::string>{"paused", "resumed"});
+}
+
+TEST_CASE("rollouts are written and kept where somebody wants them and can read tokens") {
+  const TemporaryFolder folder;
+  TelemetryOptions options = quiet_options(folder);
+  options.rollouts_per_update = 2;
+  CHECK(Telemetry(options).rollouts() == nullptr);
+  options.token_text = [](std::int32_t token) { return std::to_string(token); };
+  Telemetry telemetry(options);
+  REQUIRE(telemetry.rollouts() != nullptr);
+  telemetry.rollouts()->add(sample_rollout(1, 0.5));
+  CHECK(lines_of(folder, "rollouts.jsonl").at(0)["reward"] == 0.5);
+  CHECK(telemetry.rollouts()->terms().piece(7) == "7");
 }
 
 TEST_CASE("many actors may report at once") {

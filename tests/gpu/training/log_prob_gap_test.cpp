@@ -21,7 +21,9 @@ TEST_CASE("the gap is the distance of recorded and recomputed log-probs at the g
   const TrainingRollout first = rollout_with({-1.0f, -2.5f}),
                         second = rollout_with({-1.25f, -2.0f});
   const std::vector<const TrainingRollout*> rollouts{&first, &second};
-  const LogProbGap gap = log_prob_gap(engine, rollouts, flat_weights({-1, -2, -3}));
+  std::vector<float> learner;
+  const LogProbGap gap = log_prob_gap(engine, rollouts, flat_weights({-1, -2, -3}), &learner);
+  CHECK(learner == std::vector<float>{-1, -2, -1, -2});
   CHECK(gap.tokens == 4);
   CHECK(gap.max == doctest::Approx(0.5));
   CHECK(gap.mean() == doctest::Approx(0.75 / 4));

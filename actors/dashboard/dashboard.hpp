@@ -1,0 +1,86 @@
+#pragma once
+// The pages at /: one page for people, and the JSON that it draws.
+#include "actors/dashboard/history.hpp"
+#include "actors/dashboard/state_json.hpp"
+#include "actors/telemetry/http_server.hpp"
+
+#include <chrono>
+#include <deque>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace troupe {
+
+/// Where the figures come from: a run that goes on, or its directory. Each is safe from any thread.
+struct DashboardSource {
+  std::function<void(const std::function<void(const RunLog&)>&)> look;
+  std::function<double()> seconds;                  // since the run's start
+  std::function<std::vector<ActorView>()> actors;   // empty: not known
+  std::function<nlohmann::ordered_json()> metrics;  // empty: not known
+  std::function<std::vector<std::shared_ptr<const RolloutView>>()> rollouts;
+  std::function<std::uint64_t()> rollouts_added;
+  std::filesystem::path run_directory;
+  std::function<bool()> paused;  // empty: it is not
+  bool live = false;
+};
+
+struct DashboardControl {
+  std::string token;                // empty: nothing can be changed
+  std::function<void()> stop;       // as one Ctrl-C; called once
+  std::function<void(bool)> pause;  // true: no tickets and batches; false: again
+};
+
+/// Safe from any thread.
+class Dashboard : public std::enable_shared_from_this<Dashboard> {
+ public:
+  /// loopback: the server is reached from this machine only, so requests for other hosts are refused.
+  Dashboard(DashboardSource source, DashboardControl control, bool loopback);
+  /// The server keeps this object.
+  void serve_on(HttpServer& server);
+
+  std::string state();
+  std::string history();
+  std::string rollout_list() const;
+  std::optional<std::string> rollout(const std::string& id) const;
+  std::string events() const;
+  HttpReply control(const HttpRequest& request);
+
+ private:
+  void catch_up(const RunLog& run);  // under mutex_
+  RoleShares recent_shares(double now);
+  HttpReply admitted(const HttpRequest& request) const;
+  HttpReply answer(const HttpRequest& request);
+  HttpReply download(const std::string& name);
+
+  const DashboardSource source_;
+  const DashboardControl control_;
+  const bool loopback_;
+  std::mutex mutex_;  // all below
+  History history_;
+  std::size_t stage_ = 0,
+              updates_ = 0;  // in history_: all stages before, and so many updates of this one
+  struct Times {
+    double seconds;
+    std::map<std::string, ActorTime> actors;
+  };
+  std::deque<Times> times_;
+  bool stopped_ = false;
+  std::string state_;
+  std::optional<std::chrono::steady_clock::time_point> stated_;
+};
+
+/// Of a run that goes on in this process.
+DashboardSource live_source(Telemetry& telemetry);
+/// Of a run directory. config_json: for the staleness bound; may be empty. Errors: as read_run.
+DashboardSource recorded_source(const std::filesystem::path& run_directory,
+                                const std::string& config_json);
+
+/// Errors: throws std::runtime_error naming the file if it is not there, too short, or open to others.
+std::string read_control_token(const std::filesystem::path& file);
+
+}  // namespace troupe

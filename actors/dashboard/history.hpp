@@ -1,0 +1,44 @@
+#pragma once
+// The curves of a run in a bounded ring: the older a point, the more updates it may stand for.
+#include "actors/telemetry/records.hpp"
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+namespace troupe {
+
+/// Figures of one update, or the means over some.
+struct HistoryPoint {
+  std::int32_t stage = 0, update = 0;  // the newest of them
+  std::int32_t updates = 1;            // how many
+  double seconds = 0;                  // since the run's start, of the newest
+  std::vector<double> values;          // one per history_columns()
+};
+
+/// Names of the figures, as in metrics.jsonl (tokens_per_second, lag_mean are derived).
+const std::vector<std::string>& history_columns();
+HistoryPoint history_point(const RolloutUpdateRecord& update);
+
+/// Used under its owner's lock.
+class History {
+ public:
+  /// most: points kept, even.
+  explicit History(std::size_t most);
+  /// Beyond `most` neighbours in the older half are merged, so the ring never grows and covers the whole run.
+  void add(HistoryPoint point);
+  const std::vector<HistoryPoint>& points() const { return points_; }
+  std::uint64_t added() const { return added_; }
+
+ private:
+  std::size_t most_;
+  std::uint64_t added_ = 0;
+  std::vector<HistoryPoint> points_;
+};
+
+/// {"columns": [...], "points": [[stage, update, updates, seconds, value...], ...]}
+nlohmann::ordered_json history_json(const History& history);
+std::string history_csv(const History& history);
+
+}  // namespace troupe

@@ -1,0 +1,22 @@
+# Run with cmake -P: writes a C++ source that holds files. OUT: the source; FILES: path|content type|file;...
+set(body "// Made by CMake.\n#include \"actors/dashboard/web_assets.hpp\"\n\nnamespace troupe {\nnamespace {\n\n")
+set(rows "")
+set(number 0)
+foreach(entry IN LISTS FILES)
+  string(REPLACE "|" ";" parts "${entry}")
+  list(GET parts 0 path)
+  list(GET parts 1 type)
+  list(GET parts 2 file)
+  string(REPLACE "+" ";" type "${type}")  # a semicolon would end the entry
+  file(READ "${file}" hex HEX)
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "\\\\x\\1" text "${hex}")
+  # In pieces: compilers bound the length of one literal.
+  string(REGEX REPLACE "(................................................................................)" "\\1\"\n\"" text "${text}")
+  string(LENGTH "${hex}" digits)
+  math(EXPR bytes "${digits} / 2")
+  string(APPEND body "constexpr char kFile${number}[] =\n\"${text}\";\n\n")
+  string(APPEND rows "    {\"${path}\", \"${type}\", {kFile${number}, ${bytes}}},\n")
+  math(EXPR number "${number} + 1")
+endforeach()
+string(APPEND body "constexpr WebAsset kAssets[] = {\n${rows}};\n\n}  // namespace\n\nconst WebAsset* web_asset(std::string_view path) {\n  for (const WebAsset& asset : kAssets)\n    if (asset.path == path) return &asset;\n  return nullptr;\n}\n\n}  // namespace troupe\n")
+file(WRITE "${OUT}" "${body}")

@@ -1,0 +1,86 @@
+#include "actors/dashboard/history.hpp"
+
+#include "tests/actors/telemetry/sample_run.hpp"
+
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+TEST_SUITE_BEGIN("actors/dashboard");
+
+namespace troupe {
+
+namespace {
+
+HistoryPoint point(std::int32_t update, double value, std::int32_t stage = 0) {
+  return {stage, update, 1, 10.0 * update, std::vector<double>(history_columns().size(), value)};
+}
+
+}  // namespace
+
+TEST_CASE("a history never holds more points than it may and stands for every update") {
+  History history(8);
+  for (std::int32_t i = 1; i <= 1000; ++i) {
+    history.add(point(i, i));
+    CHECK(history.points().size() <= 8);
+  }
+  CHECK(history.added() == 1000);
+  std::int32_t updates = 0;
+  double sum = 0;
+  for (const HistoryPoint& p : history.points()) {
+    updates += p.updates;
+    sum += p.values[0] * p.updates;
+  }
+  CHECK(updates == 1000);
+  CHECK(sum == doctest::Approx(1000 * 1001 / 2));
+  CHECK(history.points().back().update == 1000);
+  CHECK(history.points().back().updates == 1);
+}
+
+TEST_CASE("merged points are means by the number of updates and keep the newest one's place") {
+  History history(4);
+  for (const double value : {1.0, 3.0, 10.0, 20.0, 30.0})
+    history.add(point(static_cast<std::int32_t>(history.added()) + 1, value));
+  const HistoryPoint& oldest = history.points().front();
+  CHECK(oldest.update == 2);
+  CHECK(oldest.updates == 2);
+  CHECK(oldest.seconds == doctest::Approx(20));
+  CHECK(oldest.values[0] == doctest::Approx(2));
+  CHECK(history.points().size() == 4);
+}
+
+TEST_CASE("points of two stages are never mixed") {
+  History history(4);
+  history.add(point(1, 1, 0));
+  for (std::int32_t i = 1; i <= 4; ++i) history.add(point(i, 100, 1));
+  for (const HistoryPoint& p : history.points()) CHECK(p.values[0] == (p.stage == 0 ? 1 : 100));
+}
+
+TEST_CASE("a point has a value for every column") {
+  const HistoryPoint p = history_point(sample_update(3));
+  CHECK(p.values.size() == history_columns().size());
+  CHECK(p.values[0] == doctest::Approx(0.912));
+  CHECK(history_columns()[14] == "lag_mean");
+  CHECK(p.values[14] == doctest::Approx(1.2));
+}
+
+TEST_CASE("rows of json and csv name their columns") {
+  History history(4);
+  history.add(history_point(sample_update(3)));
+  const auto json = history_json(history);
+  CHECK(json["points"][0].size() == json["columns"].size() + 4);
+  CHECK(json["points"][0][1] == 3);
+  const std::string csv = history_csv(history);
+  CHECK(csv.rfind("stage,update,updates,seconds,reward_mean,", 0) == 0);
+  CHECK(csv.find("\n1,3,1,20.75,0.912,") != std::string::npos);
+}
+
+TEST_CASE("a history of too few points is refused") {
+  CHECK_THROWS_AS(History(2), std::invalid_argument);
+  CHECK_THROWS_AS(History(5), std::invalid_argument);
+}
+
+}  // namespace troupe
+
+TEST_SUITE_END();
