@@ -3,7 +3,7 @@
 # The overlay cpu-demo in real containers, without a cluster: builds the image, renders the overlay, and plays its pods in
 # podman (pods.jq says how they are mapped). The demo trains across pods, each answers for its health, a generator that is
 # killed comes back and joins, one that is told to end hands over what it has, and all updates are made with nothing
-# lost. As root. Exit code 77: a tool is missing, and which. UPDATES: how many (default 400: time for faults).
+# lost. As root. Exit code 77: a tool is missing, and which. UPDATES: how many (default 1500: time for faults).
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(realpath "$here/../..")
@@ -56,7 +56,7 @@ rm -rf "$work/kubernetes/site"
 kubectl kustomize "$work/kubernetes/overlays/cpu-demo" > "$work/rendered.yaml"
 kubectl annotate --local -f "$work/rendered.yaml" played-by=podman -o json | jq -s . > "$work/objects.json"
 jq --arg folder "$work" -f "$here/pods.jq" "$work/objects.json" > "$work/pods.json"
-longer=--set=stage.reason.updates=${UPDATES:-400}
+longer=--set=stage.reason.updates=${UPDATES:-1500}
 jq --arg set "$longer" 'map(.pod.spec.containers[0].args += [$set])' "$work/pods.json" > "$work/pods.new"
 mv "$work/pods.new" "$work/pods.json"
 
