@@ -241,7 +241,7 @@ std::string html_charts(const std::string& stage, const std::vector<RunFiles>& r
 
 }  // namespace
 
-RunFiles read_run(const fs::path& directory) {
+RunFiles read_run_files(const fs::path& directory) {
   RunFiles run;
   const fs::path whole = fs::absolute(directory).lexically_normal();
   run.name =

@@ -21,7 +21,7 @@ struct RunFiles {
 };
 
 /// Errors: throws std::runtime_error naming the file, what is wrong with it and the remedy.
-RunFiles read_run(const std::filesystem::path& directory);
+RunFiles read_run_files(const std::filesystem::path& directory);
 
 struct ComparisonRow {
   std::string name;
