@@ -110,8 +110,8 @@ void memory() {
     telemetry->activity("replay-buffer").enter("wait", false);
     if (update % 100 == 0) http_get(telemetry->metrics_port(), "/metrics");
     if (update == 400 || update % 1000 == 0 || done + kBatch >= kRollouts)
-      std::printf("%8llu rollouts: %.1f MB resident\n",
-                  static_cast<unsigned long long>(done + kBatch), resident_megabytes());
+      std::printf("%8.0f rollouts: %.1f MB resident\n", static_cast<double>(done + kBatch),
+                  resident_megabytes());
   }
 }
 
