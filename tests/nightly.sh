@@ -32,6 +32,11 @@ done
 part namespaces tests/chaos/namespaces.sh "$build/troupe" "$build/tests/chaos/check_run"
 part fuzz env TROUPE_FUZZ_TIMES=20 "$build/tests/messages/wire/troupe_wire_tests" -tc='*hostile frames*'
 part joins tests/bench/joins.sh
+if command -v chromium chromedriver > /dev/null; then
+  part dashboard tests/end_to_end/dashboard.sh "$build/troupe"
+else
+  echo "skipped dashboard: there is no Chromium (deploy/setup.sh --browser)"
+fi
 part tsan tests/tsan.sh
 echo "$failed failed; what each said is in $results"
 [ "$failed" = 0 ]
