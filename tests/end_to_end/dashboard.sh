@@ -182,6 +182,8 @@ wait "$run_pid" || status=$?
 [ "$status" = 130 ] || fail "the run ended with $status"
 echo "ok: the run stops when its token is given"
 
+stays_here  # also what was asked for since
+
 # The same offline, with a hostile model.
 run=$scratch/runs/$(ls "$scratch/runs")
 hostile='<script>document.title="owned"</script><img src=x onerror="document.title=\"owned\"">'
