@@ -42,6 +42,11 @@ names() {  # of files with CAF or LibTorch too, which .ci/run leaves out for tim
 part names names
 part joins tests/bench/joins.sh
 part pods tests/end_to_end/pods.sh "$build/troupe"
+if command -v chromium chromedriver > /dev/null; then
+  part dashboard tests/end_to_end/dashboard.sh "$build/troupe"
+else
+  echo "skipped dashboard: there is no Chromium (deploy/setup.sh --browser)"
+fi
 part tsan tests/tsan.sh
 echo "$failed failed; what each said is in $results"
 [ "$failed" = 0 ]

@@ -136,21 +136,25 @@ RolloutLog::RolloutLog(const std::filesystem::path& file, Terms terms,
     : terms_(std::move(terms)), lost_(std::move(lost)), file_(file), shelf_(kShelf) {}
 
 void RolloutLog::add(RolloutView rollout) {
-  const std::string line = rollout_line(rollout);
+  const auto kept = std::make_shared<const RolloutView>(std::move(rollout));
   std::string problem;
   {
     const std::lock_guard lock(mutex_);
-    shelf_.add(std::make_shared<const RolloutView>(std::move(rollout)));
+    shelf_.add(kept);
     if (full_) return;
-    if (bytes_ + line.size() > terms_.most_bytes) {
-      full_ = true;
-      problem = "rollouts.jsonl is full; what comes is shown, but not written";
-    } else if (!file_.write(line)) {
-      problem = "a line of rollouts.jsonl is lost (disk full?); later losses are not reported";
-    }
-    bytes_ += line.size();
+    problem = write(rollout_line(*kept));
   }
   if (!problem.empty()) lost_(problem);
+}
+
+/// Why the line is not in the file; empty: it is, or that was told before.
+std::string RolloutLog::write(const std::string& line) {
+  full_ = bytes_ + line.size() > terms_.most_bytes;
+  if (full_) return "rollouts.jsonl is full; what comes is shown, but not written";
+  bytes_ += line.size();
+  return file_.write(line) ? ""
+                           : "a line of rollouts.jsonl is lost (disk full?); later losses are not "
+                             "reported";
 }
 
 std::vector<std::shared_ptr<const RolloutView>> RolloutLog::all() const {

@@ -80,6 +80,8 @@ class RolloutLog {
   std::uint64_t added() const;
 
  private:
+  std::string write(const std::string& line);
+
   const Terms terms_;
   const std::function<void(const std::string&)> lost_;
   mutable std::mutex mutex_;  // all below

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The dashboard in headless Chromium during a run and after it, by WebDriver spoken with curl. By hand and nightly:
-#   tests/end_to_end/dashboard.sh build/release/troupe [folder for screenshots]
+#   tests/end_to_end/dashboard.sh build/release/troupe [folder for screenshots [config]]
+# config: one whose last stage is of kind rl and goes on until it is stopped (default: the small job with a long one).
 # Exits 77 with a reason where there is no browser (deploy/setup.sh --browser installs it).
 set -euo pipefail
 
@@ -59,7 +60,7 @@ go() { post "/$session/url" "{\"url\":\"$1\"}" >/dev/null; }
 js() { post "/$session/execute/sync" "$(jq -n --arg s "$1" '{script:$s,args:[]}')" | jq -r .value; }
 is() { [ "$(js "return $1")" = true ]; }
 check() { is "$2" || fail "$1: $2 ($(js "return document.body.innerText.slice(0,300)"))"; echo "ok: $1"; }
-keys() { post "/$session/actions" "$(jq -n --arg k "$1" '{actions:[{type:"key",id:"k",actions:[{type:"keyDown",value:$k},{type:"keyUp",value:$k}]}]}')" >/dev/null; }
+keys() { post "/$session/actions" "$(jq -n --argjson k "\"$1\"" '{actions:[{type:"key",id:"k",actions:[{type:"keyDown",value:$k},{type:"keyUp",value:$k}]}]}')" >/dev/null; }
 picture() {  # name, height in pixels; 0: the whole page
   [ -n "$pictures" ] || return 0
   mkdir -p "$pictures"
@@ -89,9 +90,10 @@ stays_here() {
 # --- a run ---
 port=$(free_port)
 (umask 077; openssl rand -hex 16 >"$scratch/token")
-"$troupe" train "$top/deploy/config/r1-zero-addition.toml" --plain --set "run.out=\"$scratch/runs\"" \
-  --set "metrics.port=$port" --set "metrics.control-token-file=\"$scratch/token\"" \
-  --set generator.count=2 --set evaluation.prompts=64 --set evaluation.prompts-during=64 >"$scratch/train.log" 2>&1 &
+sed '/^kind = "rl"$/,/^updates/s/^updates = .*/updates = 1000000/; /^kind = "eval"$/,$d' "$top/deploy/config/smoke.toml" |
+  sed '$d' >"$scratch/long.toml"  # without the head of the last stage
+"$troupe" train "${3:-$scratch/long.toml}" --quiet --set "run.out=\"$scratch/runs\"" --set "metrics.port=$port" \
+  --set "metrics.control-token-file=\"$scratch/token\"" --set generator.count=2 >"$scratch/train.log" 2>&1 &
 run_pid=$!
 pids+=("$run_pid")
 page=http://127.0.0.1:$port/
@@ -114,21 +116,37 @@ check "every chart has ink" '[...document.querySelectorAll(".chart")].every(c =>
 check "the sentence is there" 'document.getElementById("sentence").textContent.length > 20'
 check "every role is in the graph" 'document.querySelectorAll("#graph .node").length === 5'
 
-# The page and /metrics tell the same, at a moment when nothing moved between.
-same_numbers() {
-  local before after shown
-  before=$(curl -s "$page"metrics | awk '/^troupe_run_update /{print $2}')
-  shown=$(js 'return document.querySelector("[data-fact=update] dd").textContent.split(" ")[0]')
-  after=$(curl -s "$page"metrics | awk '/^troupe_run_update /{print $2}')
-  [ "$before" = "$after" ] && [ "$before" = "$shown" ]
+order() {  # pause, resume, stop; token
+  js "if (!document.getElementById('stop-dialog').open) document.getElementById('$1').click();
+    document.getElementById('token').value = '$2'; document.getElementById('stop-now').click()" >/dev/null
 }
-until_true 60 same_numbers || fail "the page's update is not the one in /metrics"
-echo "ok: the update shown is the one in /metrics"
-curl -s "${page}api/state" >"$scratch/state.json"
-jq -e '.metrics.troupe_run_updates_planned == .stages[-1].updates' "$scratch/state.json" >/dev/null || fail "planned updates differ"
+pill() { [ "$(js 'return document.getElementById("live").textContent')" = "$1" ]; }
+metric() { curl -s "${page}metrics" | awk -v name="$1" '$1 == name {print $2}'; }
+picture dashboard-light 0
+js 'document.getElementById("theme").click()' >/dev/null
+check "the dark theme is dark" 'getComputedStyle(document.body).backgroundColor === "rgb(20, 23, 26)"'
+picture dashboard-dark 0
+js 'document.getElementById("theme").click()' >/dev/null
+resize 1440 900
 
+# Paused, nothing moves, and the page and /metrics must tell the same.
+order pause "$(cat "$scratch/token")"
+until_true 10 pill paused || fail "the run is not paused"
+stands_still() { local before; before=$(metric troupe_run_update); sleep 2; [ "$before" = "$(metric troupe_run_update)" ]; }
+until_true 30 stands_still || fail "the run goes on while it is paused"
+[ "$(curl -s -o /dev/null -w '%{http_code}' "${page}healthz")" = 200 ] || fail "a paused run is not healthy"
+shown() { js "return document.querySelector('[data-fact=$1] dd').textContent.split(' ')[0]"; }
+same() { [ "$(shown update)" = "$(metric troupe_run_update)" ] && [ "$(shown version)" = "$(metric troupe_learner_version)" ]; }
+until_true 10 same || fail "update and version are not those in /metrics"
+for state in trained buffered; do
+  there=$(metric "troupe_ledger_rollouts{state=\"$state\"}")
+  here=$(js "return [...document.querySelectorAll('#ledger .keyrow span')].find((s, i, all) => all[i - 1]?.textContent === '$state').textContent.replace(/,/g, '')")
+  [ "$there" = "$here" ] || fail "$state: $here on the page, $there in /metrics"
+done
+echo "ok: paused, the figures are those in /metrics"
+# A rollout is looked at while nothing pushes it out of the list.
 post "/$session/execute/sync" '{"script":"document.getElementById(\"list\").focus()","args":[]}' >/dev/null
-keys $'\uE015'
+keys '\uE015'  # arrow down
 until_true 20 is 'document.querySelectorAll("#detail .tokens span").length > 3' || fail "a rollout does not open by keyboard"
 check "a rollout has a link of its own" '/^#rollout=[0-9a-f]{16}$/.test(location.hash)'
 link=$(js 'return location.href')
@@ -136,14 +154,17 @@ go about:blank
 go "$link"
 until_true 20 is 'document.querySelectorAll("#detail .tokens span").length > 3' || fail "the link of a rollout does not open it"
 echo "ok: the link of a rollout opens it"
+held=$(metric troupe_run_update)
+order pause "$(cat "$scratch/token")"
+moves() { [ "$(metric troupe_run_update)" -gt "$held" ]; }
+until_true 20 moves || fail "the run does not go on"
+until_true 10 pill live
+echo "ok: it goes on when it is resumed"
+
 js 'document.getElementById("f-reward").value = "1000"; document.getElementById("filter").dispatchEvent(new Event("input"))' >/dev/null
 check "the filter filters" 'document.querySelectorAll(".row[data-id]").length === 0'
 js 'document.getElementById("f-reward").value = ""; document.getElementById("filter").dispatchEvent(new Event("input"))' >/dev/null
 check "nothing is wider than the page at 1440" 'document.documentElement.scrollWidth <= 1440'
-picture dashboard-light 0
-js 'document.getElementById("theme").click()' >/dev/null
-check "the dark theme is dark" 'getComputedStyle(document.body).backgroundColor === "rgb(20, 23, 26)"'
-picture dashboard-dark 0
 resize 390 844
 sleep 1
 check "nothing is wider than the page at 390" 'document.documentElement.scrollWidth <= 390'
@@ -152,14 +173,16 @@ quiet_console
 stays_here
 
 # Stopped with the token, in the page.
-js 'document.getElementById("stop").click(); document.getElementById("token").value = "wrong"; document.getElementById("stop-now").click()' >/dev/null
+order stop wrong
 until_true 10 is 'document.getElementById("stop-answer").textContent.includes("wrong")' || fail "a wrong token is not refused"
 post "/$session/se/log" '{"type":"browser"}' >/dev/null  # the browser notes the refusal
-js "document.getElementById('token').value = '$(cat "$scratch/token")'; document.getElementById('stop-now').click()" >/dev/null
+order stop "$(cat "$scratch/token")"
 status=0
 wait "$run_pid" || status=$?
 [ "$status" = 130 ] || fail "the run ended with $status"
 echo "ok: the run stops when its token is given"
+
+stays_here  # also what was asked for since
 
 # The same offline, with a hostile model.
 run=$scratch/runs/$(ls "$scratch/runs")

@@ -226,8 +226,9 @@ TEST_CASE("the printed config loads back to the same config whatever key is chan
   std::string names;
   for (const auto& name : skipped) names += name + " ";
   CHECK(names ==
-        "model.path stage.bare stage.broken stage.direct stage.documents stage.keep-optimizer "
-        "stage.work task.held-out task.kind task.prompts task.shuffle ");
+        "metrics.control-token-file model.path stage.bare stage.broken stage.direct "
+        "stage.documents stage.keep-optimizer stage.work task.held-out task.kind task.prompts "
+        "task.shuffle ");
 }
 
 TEST_CASE("a printed config with files and a model folder loads back") {

@@ -41,7 +41,7 @@ TEST_CASE("the worst and the best are shown first and then what was measured") {
 }
 
 TEST_CASE("a rollout is shown with its tokens and versions and verdict and update") {
-  const support::TemporaryDirectory folder;
+  const TemporaryDirectory folder;
   RolloutLog log(folder.path() / "rollouts.jsonl",
                  {.per_update = 1,
                   .most_tokens = 4,
