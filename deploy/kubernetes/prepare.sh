@@ -79,8 +79,8 @@ write_images() {
   mv site/image/kustomization.yaml.new site/image/kustomization.yaml
 }
 indent() { sed 's/^\(.\)/  \1/' "$1"; }
-rules_file() { find ../prometheus -name '*.y*ml' -exec grep -l '^groups:' {} + 2> /dev/null | sort; }
-dashboards() { find ../grafana -name '*.json' 2> /dev/null | sort; }
+rules_file() { find ../prometheus/rules -name '*.y*ml' -exec grep -l '^groups:' {} + 2> /dev/null | sort; }
+dashboards() { find ../grafana/dashboards -name '*.json' 2> /dev/null | sort; }
 write_monitoring() {  # alerts and dashboards of deploy/, in the form a cluster takes
   rm -rf site/monitoring
   mkdir -p site/monitoring

@@ -8,6 +8,7 @@ import tomllib
 
 WORKLOADS = {"StatefulSet", "Deployment", "Job", "JobSet"}
 NAME = "app.kubernetes.io/name"
+PART = "app.kubernetes.io/part-of"
 NO_NAMESPACE = {"Namespace", "RuntimeClass"}
 ONE_ONLY = {"director", "learner", "broadcaster"}
 NEVER_EVICTED = {"director", "learner"}
@@ -98,6 +99,8 @@ def objects(overlay):
 def pods(overlay):
     for each in overlay.workloads:
         spec = pod_of(each)["spec"]
+        if labels_of(each).get(PART) != "troupe":
+            yield each, "is not found by Prometheus: its pods are not labelled as part of troupe"
         security = spec.get("securityContext", {})
         if security.get("runAsNonRoot") is not True or security.get("runAsUser", 0) == 0:
             yield each, "may run as root"

@@ -8,7 +8,7 @@ import kubernetes_validate
 
 ANY = object()
 SELECTOR = {"matchLabels": ANY, "matchExpressions": ANY}
-ENDPOINT = [{"port": ANY, "interval": ANY, "path": ANY, "scheme": ANY}]
+ENDPOINT = [{"port": ANY, "interval": ANY, "path": ANY, "scheme": ANY, "relabelings": ANY}]
 TRIGGER = [{"type": ANY, "metricType": ANY, "metadata": {"serverAddress": ANY, "query": ANY, "threshold": ANY}}]
 RULE = [{"alert": ANY, "record": ANY, "expr": ANY, "for": ANY, "keep_firing_for": ANY, "labels": ANY, "annotations": ANY}]
 OTHERS = {
