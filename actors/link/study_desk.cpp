@@ -76,7 +76,7 @@ StudyDesk::StudyDesk(wire::Loop& loop, const StudyPlan& plan, Post post, Finish 
               post([outcome](StudyDesk& desk) { desk.ended(outcome); });
             }};
   });
-  learner_ = plan_.cast_learner(caf::actor_cast<Director>(reporter_));
+  learner_ = plan_.cast_learner(caf::actor_cast<Conductor>(reporter_));
   run_in(porter_, [learner = learner_](caf::event_based_actor* self) { self->monitor(learner); });
   const auto tell = [post = post_](const LearnerNews& news) {
     post([news](StudyDesk& desk) { desk.record(news); });
