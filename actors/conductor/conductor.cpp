@@ -48,7 +48,7 @@ class Conduction {
 
   caf::blocking_actor* self_;
   const ConductorPlan& plan_;
-  const Director& director_;
+  const Director director_;
   Learner learner_;
   std::string learner_name_ = "learner";  // of its activity: another process has its own
   bool learner_alive_ = false, stopping_ = false, over_ = false;
