@@ -125,7 +125,7 @@ using Broadcaster =
                      caf::reacts_to<check_atom>>;
 
 /// Owns weights and optimizer. Detached.
-///   begin  LearnerPlan   starts a stage; the director hears `updated` and, once, `ended`
+///   begin  LearnerPlan   starts a stage; the conductor hears `updated` and, once, `ended`
 ///   stop                 ends the stage after the update under way
 ///   step                 to itself: some supervised updates
 using LearnerPlanPtr = std::shared_ptr<const LearnerPlan>;
@@ -139,13 +139,35 @@ using EvaluationResultPtr = std::shared_ptr<const EvaluationResult>;
 using Evaluator = caf::typed_actor<
     caf::replies_to<evaluate_atom, Weights, EvaluationPlanPtr>::with<EvaluationResultPtr>>;
 
-/// Casts the roles, runs the stages, watches and restarts; never on the data path.
-///   updated   update, Weights             the learner published these
-///   ended     LearnerOutcome              the learner's stage is over
+/// How a stage ended, without what the director alone knows of it: evaluations.
+struct StageEnd {
+  std::uint32_t stage = 0;  // index in the config
+  StageRecord record;
+  std::string failure;  // empty: all updates made, or stopped when asked
+  Weights weights;      // the newest; empty: those the run began with
+};
+using StageEndPtr = std::shared_ptr<const StageEnd>;
+
+/// Casts the roles where the replay buffer is, runs each stage that it is told to, watches and replaces. Detached.
+///   begin   stage            runs the stage with this index; the director hears `updated` and `ended`.
+///                            The same again: the same end is told again
+///   stop                     ends the stage after the update under way
+///   close   reason           the run is over: what is under way ends at once, and so does the conductor
+///   updated update, Weights  the learner published these
+///   ended   LearnerOutcome   the learner's stage is over
+using Conductor =
+    caf::typed_actor<caf::reacts_to<begin_atom, std::uint32_t>, caf::reacts_to<stop_atom>,
+                     caf::reacts_to<close_atom, std::string>,
+                     caf::reacts_to<updated_atom, std::int32_t, Weights>,
+                     caf::reacts_to<ended_atom, LearnerOutcome>>;
+
+/// Leads the conductor from stage to stage and evaluates between them; never on the data path.
+///   updated   update, Weights             these were published
+///   ended     StageEndPtr                 the stage is over
 ///   evaluated EvaluationResultPtr, text   the evaluation asked for; null: it failed, and why
 ///   stop                                  somebody pressed Ctrl-C
 using Director = caf::typed_actor<
-    caf::reacts_to<updated_atom, std::int32_t, Weights>, caf::reacts_to<ended_atom, LearnerOutcome>,
+    caf::reacts_to<updated_atom, std::int32_t, Weights>, caf::reacts_to<ended_atom, StageEndPtr>,
     caf::reacts_to<evaluated_atom, EvaluationResultPtr, std::string>, caf::reacts_to<stop_atom>>;
 
 }  // namespace troupe
@@ -162,5 +184,6 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::GeneratorTotals)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Weights)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::LearnerPlanPtr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::LearnerOutcome)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::StageEndPtr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::EvaluationPlanPtr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::EvaluationResultPtr)

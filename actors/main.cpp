@@ -120,14 +120,17 @@ void add_serve_command(CLI::App& app, troupe::ServeOptions& options, int& code) 
       *app.add_subcommand("serve", "Run a role of a config in this process, joined over links");
   add_config_options(command, options.config, options.overrides);
   command
-      .add_option("--role", options.roles,
-                  "generator, verifier, broadcaster (network.broadcaster), or director (with all "
-                  "that is not elsewhere), which may also take generator and verifier: --role "
-                  "director,generator")
+      .add_option(
+          "--role", options.roles,
+          "generator, verifier, broadcaster (network.broadcaster), learner (network.learner), "
+          "or director (with all that is not elsewhere); several in one process: --role "
+          "generator,verifier")
       ->required()
       ->delimiter(',');
-  command.add_option("--name", options.name,
-                     "Name in the run and of the certificate (default: role and host)");
+  command.add_option(
+      "--name", options.name,
+      "Name in the run and of the certificate (default: role and host); of several roles "
+      "each is called ROLE-NAME");
   command.add_option("--director", options.director,
                      "host:port to dial or to listen on (network.director)");
   command.add_option("--pki", options.pki, "Folder of the certificates (network.pki)")

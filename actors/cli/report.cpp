@@ -26,7 +26,8 @@ int report(const ReportOptions& options) {
     return exit_bad_input;
   }
   std::vector<RunFiles> runs;
-  for (const std::filesystem::path& directory : options.runs) runs.push_back(read_run_files(directory));
+  for (const std::filesystem::path& directory : options.runs)
+    runs.push_back(read_run_files(directory));
   const Comparison comparison = compare(runs);
   if (!options.html.empty()) {
     gpu::write_atomically(options.html, comparison_html(comparison, runs));

@@ -1,13 +1,10 @@
 #include "actors/cli/backends.hpp"
 #include "actors/cli/commands.hpp"
+#include "actors/cli/engagement.hpp"
 #include "actors/cli/interrupts.hpp"
 #include "actors/cli/process.hpp"
-#include "actors/cli/site_plans.hpp"
 #include "actors/cli/targets.hpp"
 #include "actors/config/suggest.hpp"
-#include "actors/link/relay.hpp"
-#include "actors/link/site.hpp"
-#include "actors/link/study.hpp"
 #include "gpu/device.hpp"
 
 #include <algorithm>
@@ -40,17 +37,17 @@ Roles checked_roles(const std::vector<std::string>& given) {
   if (roles.contains("director")) return roles;
   if (roles.contains("replay-buffer"))
     throw std::runtime_error("the replay buffer runs in the director's process: --role director");
-  if (roles.size() > 1)
-    throw std::runtime_error("but for the director's, a process has one role; start one for each");
   return roles;
 }
 
-/// "generator-HOST", as far as a name may hold it.
-std::string default_name(const std::string& role) {
+/// The given name; of several roles, or without one, "generator-NAME" or "generator-HOST", as far as a name may hold it.
+std::string name_of(const std::string& role, std::size_t roles, const std::string& given) {
+  if (roles == 1 && !given.empty()) return given;
   constexpr std::size_t kLongestHost = 256, kLongestName = 63;
   char host[kLongestHost] = {};
   gethostname(host, sizeof host - 1);
-  std::string name = role + "-" + host;
+  std::string name = role + "-" + (given.empty() ? host : given);
+  if (!given.empty()) return name;
   for (char& c : name) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
     const bool allowed = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
@@ -78,83 +75,62 @@ int serve_director(const ServeOptions& options, const Roles& roles) {
 }
 
 int exit_code(const SiteEnd& end) {
-  switch (end.kind) {
-    case SiteEnd::Kind::dismissed:
-    case SiteEnd::Kind::left:
-      return exit_ok;
-    case SiteEnd::Kind::refused:
-      return exit_bad_input;
-    default:
-      return exit_failed;
-  }
+  if (!is_failure(end)) return exit_ok;
+  return end.kind == SiteEnd::Kind::refused ? exit_bad_input : exit_failed;
 }
 
 /// What a process must have before it is of use (/readyz).
-std::vector<std::string> needs_of(const std::string& role) {
-  if (role == "generator") return {"link", "weights"};
-  if (role == "learner") return {"link", "stage"};
-  if (role == "broadcaster") return {"link", "cast"};
-  return {"link"};
+std::vector<std::string> needs_of(const Roles& roles) {
+  std::vector<std::string> needs = {"link"};
+  if (roles.contains("generator")) needs.push_back("weights");
+  if (roles.contains("learner")) needs.push_back("stage");
+  if (roles.contains("broadcaster")) needs.push_back("cast");
+  return needs;
 }
 
-SiteEnd run_relay(const Surroundings& around, const std::string& name, Interrupts& interrupts) {
-  Relay relay(relay_plan(around, name));
-  interrupts.tell([&] { relay.leave(); });
-  SiteEnd end = relay.wait();
-  interrupts.tell({});
-  return end;
-}
-
-SiteEnd run_study(const Surroundings& around, const std::string& name, Interrupts& interrupts) {
-  Study study(study_plan(around, name));
-  interrupts.tell([&] { study.leave(); });
-  SiteEnd end = study.wait();
-  interrupts.tell({});
-  return end;
-}
-
-SiteEnd run_site(const Surroundings& around, const std::string& role, const std::string& name,
-                 Interrupts& interrupts) {
-  Site site(site_plan(around, role, name));
+SiteEnd run(const Surroundings& around, const Roles& roles, const std::string& given,
+            Interrupts& interrupts) {
+  Engagements engagements;
+  for (const std::string& role : roles)
+    engagements.push_back(engage(around, role, name_of(role, roles.size(), given)));
   interrupts.tell([&] {
-    around.telemetry.event("leaving", name + " hands over what it has; once more to stop at once");
-    site.leave(around.config.network.drain_seconds);
+    for (const auto& one : engagements) one->leave();
   });
-  SiteEnd end = site.wait();
+  SiteEnd end = wait_for(engagements);
   interrupts.tell({});
   return end;
 }
 
-int serve_site(const ServeOptions& options, const std::string& role) {
+int serve_sites(const ServeOptions& options, const Roles& roles) {
   std::optional<Config> checked = checked_config(options.config, options.overrides);
   if (!checked) return exit_bad_input;
   Config& config = *checked;
-  share_out_threads(config, role == "learner" ? 0 : 1, role == "learner");
+  const bool learns = roles.contains("learner");
+  share_out_threads(config, roles.contains("generator") || !learns ? 1 : 0, learns);
   Interrupts interrupts;
   gpu::set_compute_threads(1);
   const Backends backends = backends_for(config.run.device, config.generator.engine);
   const Materials materials = gather(config);
-  const std::string name = options.name.empty() ? default_name(role) : options.name;
   RunConfig files = config.run;
-  files.name = name;
+  files.name = name_of(*roles.begin(), roles.size(), options.name);
   const fs::path directory = new_run_directory(files);
   TelemetryOptions seen = telemetry_options(config, directory, materials.decoder);
   seen.quiet = options.quiet;
-  seen.roles = {role};
-  if (role == "learner") seen.roles.push_back("broadcaster");  // it hands to the director's
-  seen.needs = needs_of(role);
+  seen.roles.assign(roles.begin(), roles.end());
+  if (learns && !roles.contains("broadcaster"))
+    seen.roles.push_back("broadcaster");  // it hands to the director's
+  seen.needs = needs_of(roles);
   serve_metrics_for(options.metrics_file, seen);
   Telemetry telemetry(seen);
   tell_metrics_address(options.metrics_file, telemetry);
-  watch_links(telemetry, config.network, name);
+  for (const std::string& role : roles)
+    watch_links(telemetry, config.network, name_of(role, roles.size(), options.name));
   SystemConfig system_config;
   caf::actor_system system(system_config);
   const Surroundings around{config, materials, backends, telemetry, system};
   SiteEnd end;
   try {
-    end = role == "broadcaster" ? run_relay(around, name, interrupts)
-          : role == "learner"   ? run_study(around, name, interrupts)
-                                : run_site(around, role, name, interrupts);
+    end = run(around, roles, options.name, interrupts);
   } catch (const kj::Exception& error) {
     std::cerr << "troupe: " << error.getDescription().cStr() << "\n";
     return exit_bad_input;
@@ -170,8 +146,7 @@ int serve_site(const ServeOptions& options, const std::string& role) {
 
 int serve(const ServeOptions& options) {
   const Roles roles = checked_roles(options.roles);
-  return roles.contains("director") ? serve_director(options, roles)
-                                    : serve_site(options, *roles.begin());
+  return roles.contains("director") ? serve_director(options, roles) : serve_sites(options, roles);
 }
 
 }  // namespace troupe

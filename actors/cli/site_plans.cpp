@@ -130,7 +130,7 @@ StudyPlan study_plan(const Surroundings& around, const std::string& name) {
   plan.weights = weight_terms(around.config, around.materials.decoder);
   plan.deadlines = deadlines_of(around.config);
   plan.system = &around.system;
-  plan.cast_learner = [around](const Director& reporter) {
+  plan.cast_learner = [around](const Conductor& reporter) {
     return around.system.spawn<caf::detached>(
         learner, learner_setup(around.config, around.materials, around.backends, around.telemetry),
         reporter);

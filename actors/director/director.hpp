@@ -1,5 +1,6 @@
 #pragma once
-// Casts the roles, runs the stages, watches and restarts.
+// Leads a run from stage to stage, evaluates, and saves what was learnt.
+#include "actors/conductor/conductor.hpp"
 #include "actors/config/config.hpp"
 #include "actors/director/backends.hpp"
 #include "actors/director/materials.hpp"
@@ -16,24 +17,15 @@
 
 namespace troupe {
 
-class Office;
-
 struct RunOutcome {
   std::string failure;  // empty: all stages done, or stopped when asked
   bool interrupted = false;
 };
 
 /// One run of a config. Everything by reference outlives the director.
-struct RunPlan {
-  const Config* config = nullptr;
-  const Materials* materials = nullptr;
-  Backends backends;
-  Telemetry* telemetry = nullptr;
+struct RunPlan : ConductorPlan {
   std::filesystem::path run_directory;
   RunOutcome* outcome = nullptr;  // written before the director ends
-  Office* office = nullptr;       // where other processes join; null: everything is in this one
-  /// Called with each cast of an rl stage; tests kill some of it.
-  std::function<void(const std::vector<Generator>&, const std::vector<Verifier>&)> on_cast;
 };
 
 /// The director, a blocking actor that answers to Director's messages (interfaces.hpp). It ends

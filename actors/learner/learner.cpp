@@ -68,10 +68,10 @@ std::vector<gpu::TrainingGroup> training_groups(const Batch& batch) {
   return groups;
 }
 
-void LearnerState::begin(Self self, LearnerSetup setup, Director director) {
+void LearnerState::begin(Self self, LearnerSetup setup, Conductor conductor) {
   self_ = self;
   setup_ = std::move(setup);
-  director_ = std::move(director);
+  conductor_ = std::move(conductor);
   activity_ = &setup_.telemetry->activity(name);
   timed_ = Timed(*setup_.telemetry, name);
   activity_->enter("start", true);
@@ -269,7 +269,7 @@ void LearnerState::publish(std::function<void()> then) {
               setup_.telemetry->metrics()
                   .histogram("troupe_broadcaster_publish_seconds")
                   .Observe(std::chrono::duration<double>(Clock::now() - begin).count());
-              self_->send(director_, updated_atom::value, update_, published_);
+              self_->send(conductor_, updated_atom::value, update_, published_);
               then();
             }),
             [this](const caf::error& error) {
@@ -438,14 +438,14 @@ void LearnerState::end_stage(const std::string& failure) {
   outcome.failure = failure;
   outcome.stopped = stopping_;
   plan_.reset();
-  self_->send(director_, ended_atom::value, std::move(outcome));
+  self_->send(conductor_, ended_atom::value, std::move(outcome));
 }
 
-Learner::behavior_type learner(LearnerState::Self self, LearnerSetup setup, Director director) {
+Learner::behavior_type learner(LearnerState::Self self, LearnerSetup setup, Conductor conductor) {
   auto& state = self->state;
   Telemetry* const telemetry = setup.telemetry;
   report_exceptions(self, *telemetry, state.name);
-  state.begin(self, std::move(setup), std::move(director));
+  state.begin(self, std::move(setup), std::move(conductor));
   const Timed timed(*telemetry, state.name);
   return {
       timed([&state](begin_atom, const LearnerPlanPtr& plan) { state.begin_stage(plan); }),

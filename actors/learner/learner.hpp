@@ -67,7 +67,7 @@ class LearnerState {
   static inline const char* name = "learner";
   using Self = Learner::stateful_pointer<LearnerState>;
 
-  void begin(Self self, LearnerSetup setup, Director director);
+  void begin(Self self, LearnerSetup setup, Conductor conductor);
   void begin_stage(const LearnerPlanPtr& plan);
   void step();
   void stop();
@@ -98,7 +98,7 @@ class LearnerState {
 
   Self self_ = nullptr;
   LearnerSetup setup_;
-  Director director_;
+  Conductor conductor_;
   std::unique_ptr<gpu::RankTeam> team_;
   LearnerPlanPtr plan_;
   std::int32_t update_ = 0, refused_ = 0, refused_in_a_row_ = 0, empty_in_a_row_ = 0;
@@ -125,6 +125,6 @@ class LearnerState {
 };
 
 /// Spawn detached.
-Learner::behavior_type learner(LearnerState::Self self, LearnerSetup setup, Director director);
+Learner::behavior_type learner(LearnerState::Self self, LearnerSetup setup, Conductor conductor);
 
 }  // namespace troupe

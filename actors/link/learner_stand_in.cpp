@@ -6,10 +6,10 @@
 
 namespace troupe {
 
-void LearnerStandInState::begin(Self self, LearnerStandInPlan plan, Director director) {
+void LearnerStandInState::begin(Self self, LearnerStandInPlan plan, Conductor conductor) {
   self_ = self;
   plan_ = std::move(plan);
-  director_ = std::move(director);
+  conductor_ = std::move(conductor);
   self_->delayed_send(self_, plan_.deadlines.check_interval(), check_atom::value);
 }
 
@@ -90,13 +90,13 @@ bool LearnerStandInState::ended(std::uint64_t cast, const RemoteOutcome& outcome
   return true;
 }
 
-/// The director hears of the end once, with the weights.
+/// The conductor hears of the end once, with the weights.
 void LearnerStandInState::end_stage() {
   if (!stage_ || !outcome_ || !newest_ || newest_.version() < outcome_->version) return;
   stage_ = nullptr;
   LearnerOutcome outcome = std::exchange(outcome_, std::nullopt)->outcome;
   outcome.weights = newest_;
-  self_->send(director_, ended_atom::value, std::move(outcome));
+  self_->send(conductor_, ended_atom::value, std::move(outcome));
 }
 
 void LearnerStandInState::attached() {
@@ -132,7 +132,7 @@ void LearnerStandInState::came(const caf::expected<Weights>& weights) {
     at_least_ = newest_.version() + 1;
     if (stage_->rollout) {
       self_->send(stage_->rollout->broadcaster, publish_atom::value, newest_);
-      self_->send(director_, updated_atom::value,
+      self_->send(conductor_, updated_atom::value,
                   static_cast<std::int32_t>(newest_.version() - sheet_.first_version), newest_);
     }
     end_stage();
@@ -146,10 +146,10 @@ void LearnerStandInState::check() {
 }
 
 caf::behavior learner_stand_in(LearnerStandInState::Self self, LearnerStandInPlan plan,
-                               const Director& director) {
+                               const Conductor& conductor) {
   auto& state = self->state;
   self->attach_functor([seat = plan.seat] { seat->release(); });
-  state.begin(self, std::move(plan), director);
+  state.begin(self, std::move(plan), conductor);
   return {
       errand_handler(self),
       [&state](begin_atom, const LearnerPlanPtr& stage) { state.begin_stage(stage); },

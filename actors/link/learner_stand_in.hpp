@@ -1,5 +1,5 @@
 #pragma once
-// Stands in for a learner of another process: to the director it is a Learner, to the replay buffer the one who takes
+// Stands in for a learner of another process: to the conductor it is a Learner, to the replay buffer the one who takes
 // batches, and it publishes here what was learnt there.
 #include "actors/interfaces.hpp"
 #include "actors/learner/learner.hpp"
@@ -31,7 +31,7 @@ struct LearnerStandInPlan {
 ///   take    TrainedReport -> BatchPtr   forwarded; one is under way at a time, whoever asks again replaces the asker
 ///   settle  TrainedReport -> true       true once it is settled
 ///   record  sequence, LearnerNews -> true   one that was heard before is not heard again
-///   ended   cast, RemoteOutcome -> true     the director hears of it when the weights have come
+///   ended   cast, RemoteOutcome -> true     the conductor hears of it when the weights have come
 ///   attached                            the link is there (again)
 ///   lost    reason                      the seat is given up: the actor ends, and with it the run
 class LearnerStandInState {
@@ -39,7 +39,7 @@ class LearnerStandInState {
   static inline const char* name = "learner-stand-in";
   using Self = caf::stateful_actor<LearnerStandInState>*;
 
-  void begin(Self self, LearnerStandInPlan plan, Director director);
+  void begin(Self self, LearnerStandInPlan plan, Conductor conductor);
   void begin_stage(const LearnerPlanPtr& stage);
   void stop();
   caf::result<BatchPtr> take(const TrainedReport& report);
@@ -58,7 +58,7 @@ class LearnerStandInState {
 
   Self self_ = nullptr;
   LearnerStandInPlan plan_;
-  Director director_;
+  Conductor conductor_;
   LearnerPlanPtr stage_;  // null: none is on
   std::uint64_t stages_ = 0;
   CallSheet sheet_;
@@ -73,7 +73,7 @@ class LearnerStandInState {
 
 /// Cast its handle to Learner with caf::actor_cast.
 caf::behavior learner_stand_in(LearnerStandInState::Self self, LearnerStandInPlan plan,
-                               const Director& director);
+                               const Conductor& conductor);
 
 }  // namespace troupe
 

@@ -16,9 +16,9 @@ namespace troupe {
 
 /// What seats share with the office: the way to the loop, while there is one.
 struct Office::Link {
-  std::mutex mutex;  // guards loop and director
+  std::mutex mutex;  // guards loop and conductor
   std::unique_ptr<wire::KjThread> loop;
-  caf::actor director;
+  caf::actor conductor;
   FrontDesk* desk = nullptr;  // a name; used on the loop only
   std::string address;
 
@@ -30,7 +30,7 @@ struct Office::Link {
   }
   caf::actor chief() {
     const std::lock_guard lock(mutex);
-    return director;
+    return conductor;
   }
 };
 
@@ -115,15 +115,15 @@ Office::Office(OfficePlan plan) : link_(std::make_shared<Link>()) {
   const auto announce = [weak](const std::string& name, const std::string& role,
                                std::uint64_t lease) {
     const auto link = weak.lock();
-    const caf::actor director = link ? link->chief() : caf::actor();
-    if (!director) return;
+    const caf::actor conductor = link ? link->chief() : caf::actor();
+    if (!conductor) return;
     const auto seat = std::make_shared<LinkedSeat>(link, name, lease);
     Enlistment enlistment{name, lease, nullptr, nullptr, nullptr, nullptr};
     if (role == "generator") enlistment.generator = seat;
     if (role == "verifier") enlistment.verifier = seat;
     if (role == "broadcaster") enlistment.broadcaster = seat;
     if (role == "learner") enlistment.learner = seat;
-    caf::anon_send(director, enlisted_atom::value, enlistment);
+    caf::anon_send(conductor, enlisted_atom::value, enlistment);
   };
   unsigned port = 0;
   Link* link = link_.get();
@@ -146,7 +146,7 @@ Office::~Office() {
   {
     const std::lock_guard lock(link_->mutex);
     loop = std::move(link_->loop);
-    link_->director = nullptr;
+    link_->conductor = nullptr;
   }
 }
 
@@ -154,10 +154,10 @@ const std::string& Office::address() const {
   return link_->address;
 }
 
-void Office::attend(const caf::actor& director) {
+void Office::attend(const caf::actor& conductor) {
   {
     const std::lock_guard lock(link_->mutex);
-    link_->director = director;
+    link_->conductor = conductor;
   }
   link_->post([](FrontDesk& desk) { desk.announce_all(); });
 }

@@ -54,8 +54,8 @@ class Office {
 
   /// The bound address, "host:port".
   const std::string& address() const;
-  /// From now on `director` hears `enlisted, Enlistment` of everyone who is or comes in.
-  void attend(const caf::actor& director);
+  /// From now on `conductor` hears `enlisted, Enlistment` of everyone who is or comes in.
+  void attend(const caf::actor& conductor);
   /// Tells every process that the run is over, and waits until they were told, at most two seconds.
   void dismiss(const std::string& reason);
 

@@ -16,11 +16,14 @@
 namespace troupe {
 namespace {
 
-/// Runs a call on the loop and answers an actor. `call(SiteDesk&)` gives the promise.
+/// Runs a call on the loop and answers an actor. `call(SiteDesk&)` gives the promise. What is called for a casting that
+/// has ended is lost: a proxy may outlive it by a moment, and must not speak in the name of its successor.
 template <class T, class Call>
-void on_desk(const SiteDesk::Post& post, Answer<T> answer, Call call) {
+void on_desk(const SiteDesk::Post& post, std::uint64_t cast, Answer<T> answer, Call call) {
   auto kept = std::make_shared<Answer<T>>(std::move(answer));  // std::function copies
-  post([kept, call](SiteDesk& desk) {
+  post([kept, cast, call](SiteDesk& desk) {
+    if (!desk.cast_for(cast))
+      return kept->give(make_error(Errc::link_lost, "this casting has ended"));
     desk.keep(deliver<T>(kj::evalNow([&] { return call(desk); }), Answer<T>(std::move(*kept))));
   });
 }
@@ -31,56 +34,60 @@ kj::Promise<caf::unit_t> unit(kj::Promise<void> promise) {
 
 class DeskTickets final : public TicketWay {
  public:
-  explicit DeskTickets(SiteDesk::Post post) : post_(std::move(post)) {}
+  DeskTickets(SiteDesk::Post post, std::uint64_t cast) : post_(std::move(post)), cast_(cast) {}
   void grant(std::uint64_t sequence, std::uint32_t count, Answer<Tickets> answer) override {
-    on_desk<Tickets>(post_, std::move(answer),
+    on_desk<Tickets>(post_, cast_, std::move(answer),
                      [=](SiteDesk& desk) { return desk.grant(sequence, count); });
   }
   void notice(const RolloutNotices& notices, Answer<caf::unit_t> answer) override {
-    on_desk<caf::unit_t>(post_, std::move(answer),
+    on_desk<caf::unit_t>(post_, cast_, std::move(answer),
                          [=](SiteDesk& desk) { return unit(desk.notice(notices)); });
   }
 
  private:
   SiteDesk::Post post_;
+  std::uint64_t cast_;
 };
 
 class DeskWeights final : public WeightWay {
  public:
-  explicit DeskWeights(SiteDesk::Post post) : post_(std::move(post)) {}
+  DeskWeights(SiteDesk::Post post, std::uint64_t cast) : post_(std::move(post)), cast_(cast) {}
   void next(std::uint64_t at_least, Answer<Weights> answer) override {
-    on_desk<Weights>(post_, std::move(answer),
+    on_desk<Weights>(post_, cast_, std::move(answer),
                      [=](SiteDesk& desk) { return desk.next_weights(at_least); });
   }
 
  private:
   SiteDesk::Post post_;
+  std::uint64_t cast_;
 };
 
 class DeskVerdicts final : public VerdictWay {
  public:
-  explicit DeskVerdicts(SiteDesk::Post post) : post_(std::move(post)) {}
+  DeskVerdicts(SiteDesk::Post post, std::uint64_t cast) : post_(std::move(post)), cast_(cast) {}
   void append(const GradedRollouts& graded, Answer<RolloutIds> answer) override {
-    on_desk<RolloutIds>(post_, std::move(answer),
+    on_desk<RolloutIds>(post_, cast_, std::move(answer),
                         [=](SiteDesk& desk) { return desk.append(graded); });
   }
 
  private:
   SiteDesk::Post post_;
+  std::uint64_t cast_;
 };
 
 class DeskRollouts final : public RolloutWay {
  public:
-  DeskRollouts(SiteDesk::Post post, std::uint64_t source)
-      : post_(std::move(post)), source_(source) {}
+  DeskRollouts(SiteDesk::Post post, std::uint64_t cast, std::uint64_t source)
+      : post_(std::move(post)), cast_(cast), source_(source) {}
   void take(std::uint32_t count, const RolloutIds& acknowledged, Answer<Rollouts> answer) override {
-    on_desk<Rollouts>(post_, std::move(answer), [=, source = source_](SiteDesk& desk) {
+    on_desk<Rollouts>(post_, cast_, std::move(answer), [=, source = source_](SiteDesk& desk) {
       return desk.take_from(source, count, acknowledged);
     });
   }
 
  private:
   SiteDesk::Post post_;
+  std::uint64_t cast_;
   std::uint64_t source_;
 };
 
@@ -164,11 +171,12 @@ kj::Promise<void> SiteDesk::begin_generator(const CallSheet& sheet,
   }
   stop_casting("cast anew");
   sheet_ = sheet;
-  BufferProxyPlan proxy{std::make_shared<DeskTickets>(post_), plan_.deadlines, plan_.telemetry};
+  BufferProxyPlan proxy{std::make_shared<DeskTickets>(post_, sheet.cast), plan_.deadlines,
+                        plan_.telemetry};
   proxy.notice_bytes = plan_.limits.frame_bytes / 2;
   buffer_ = plan_.system->spawn(buffer_proxy, proxy);
-  broadcaster_ =
-      plan_.system->spawn(broadcaster_proxy, std::make_shared<DeskWeights>(post_), plan_.deadlines);
+  broadcaster_ = plan_.system->spawn(
+      broadcaster_proxy, std::make_shared<DeskWeights>(post_, sheet.cast), plan_.deadlines);
   generator_ = caf::actor_cast<caf::actor>(plan_.cast_generator(
       sheet, caf::actor_cast<ReplayBuffer>(buffer_), caf::actor_cast<Broadcaster>(broadcaster_)));
   run_in(porter_,
@@ -277,7 +285,7 @@ void SiteDesk::begin_verifier(const CallSheet& sheet, wire::VerdictSink::Client 
   stop_casting("cast anew");
   sheet_ = sheet;
   verdicts_ = kj::mv(verdicts);
-  buffer_ = plan_.system->spawn(verdict_proxy, std::make_shared<DeskVerdicts>(post_));
+  buffer_ = plan_.system->spawn(verdict_proxy, std::make_shared<DeskVerdicts>(post_, sheet.cast));
   verifier_ = caf::actor_cast<caf::actor>(
       plan_.cast_verifier(sheet, caf::actor_cast<ReplayBuffer>(buffer_)));
   run_in(porter_,
@@ -289,7 +297,7 @@ void SiteDesk::join(const std::string& generator, wire::RolloutSource::Client so
   const std::uint64_t id = ++last_source_;
   sources_.emplace(id, kj::mv(source));
   const caf::actor proxy =
-      plan_.system->spawn(rollout_proxy, std::make_shared<DeskRollouts>(post_, id));
+      plan_.system->spawn(rollout_proxy, std::make_shared<DeskRollouts>(post_, sheet_->cast, id));
   source_actors_[id] = proxy;
   caf::anon_send(caf::actor_cast<Verifier>(verifier_), join_atom::value, generator,
                  caf::actor_cast<Generator>(proxy));

@@ -40,6 +40,7 @@ class SiteDesk final : private kj::TaskSet::ErrorHandler {
   void leave(double seconds);
 
   // What proxies send, through their ways.
+  bool cast_for(std::uint64_t cast) const { return sheet_ && sheet_->cast == cast; }
   kj::Promise<Tickets> grant(std::uint64_t sequence, std::uint32_t count);
   kj::Promise<void> notice(const RolloutNotices& notices);
   kj::Promise<Weights> next_weights(std::uint64_t at_least);

@@ -22,7 +22,7 @@ struct StudyPlan : MemberPlan {  // role: "learner"
   Deadlines deadlines;
   caf::actor_system* system = nullptr;
   // All are called on the loop. The learner is cast once and keeps its weights from stage to stage.
-  std::function<Learner(const Director& reporter)> cast_learner;
+  std::function<Learner(const Conductor& reporter)> cast_learner;
   std::function<Broadcaster()> cast_broadcaster;  // for each stage
   /// A null buffer: the stage is a supervised one.
   std::function<LearnerPlanPtr(const CallSheet&, const ReplayBuffer&, const Broadcaster&)>

@@ -37,7 +37,7 @@ class LearnerSiteServer final : public wire::LearnerSite::Server {
 
 class StudyBatches final : public BatchWay {
  public:
-  explicit StudyBatches(StudyDesk::Post post) : post_(std::move(post)) {}
+  StudyBatches(StudyDesk::Post post, std::uint64_t cast) : post_(std::move(post)), cast_(cast) {}
   void take(const TrainedReport& report, Answer<BatchPtr> answer) override {
     call<BatchPtr>(std::move(answer), [report](StudyDesk& desk) { return desk.take(report); });
   }
@@ -51,12 +51,15 @@ class StudyBatches final : public BatchWay {
   template <class T, class Call>
   void call(Answer<T> answer, Call call) {
     auto kept = std::make_shared<Answer<T>>(std::move(answer));  // std::function copies
-    post_([kept, call](StudyDesk& desk) {
+    post_([kept, cast = cast_, call](StudyDesk& desk) {
+      if (!desk.cast_for(cast))
+        return kept->give(make_error(Errc::link_lost, "this casting has ended"));
       desk.keep(deliver<T>(kj::evalNow([&] { return call(desk); }), Answer<T>(std::move(*kept))));
     });
   }
 
   StudyDesk::Post post_;
+  std::uint64_t cast_;
 };
 
 }  // namespace
@@ -76,7 +79,7 @@ StudyDesk::StudyDesk(wire::Loop& loop, const StudyPlan& plan, Post post, Finish 
               post([outcome](StudyDesk& desk) { desk.ended(outcome); });
             }};
   });
-  learner_ = plan_.cast_learner(caf::actor_cast<Director>(reporter_));
+  learner_ = plan_.cast_learner(caf::actor_cast<Conductor>(reporter_));
   run_in(porter_, [learner = learner_](caf::event_based_actor* self) { self->monitor(learner); });
   const auto tell = [post = post_](const LearnerNews& news) {
     post([news](StudyDesk& desk) { desk.record(news); });
@@ -137,8 +140,8 @@ void StudyDesk::begin(const CallSheet& sheet, kj::Maybe<wire::BatchSource::Clien
   sequence_ = 1;
   broadcaster_ = plan_.cast_broadcaster();
   if (learns_from_batches)
-    buffer_ =
-        plan_.system->spawn(batch_proxy, std::make_shared<StudyBatches>(post_), plan_.deadlines);
+    buffer_ = plan_.system->spawn(batch_proxy, std::make_shared<StudyBatches>(post_, sheet.cast),
+                                  plan_.deadlines);
   caf::anon_send(learner_, begin_atom::value,
                  plan_.stage_plan(sheet, caf::actor_cast<ReplayBuffer>(buffer_), broadcaster_));
 }

@@ -36,6 +36,7 @@ class StudyDesk final : private kj::TaskSet::ErrorHandler {
   void ended(const LearnerOutcome& outcome);
 
   // What its proxy of the replay buffer sends, through its way.
+  bool cast_for(std::uint64_t cast) const { return sheet_ && sheet_->cast == cast; }
   kj::Promise<BatchPtr> take(const TrainedReport& report);
   kj::Promise<void> settle(const TrainedReport& report);
   void keep(kj::Promise<void> task) { tasks_.add(kj::mv(task)); }

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# usage: processes_test.sh TROUPE whole_run|killed|stopped|left|scale|interrupt|orphans|apart|learner_killed|pods|upgrade|refused
+# usage: processes_test.sh TROUPE whole_run|killed|stopped|left|scale|interrupt|orphans|apart|learner_killed|together|pods|upgrade|refused
 # Runs of several processes. Waits are polls with a deadline; no check is about time.
 set -euo pipefail
 troupe=$(realpath "$1")
 part=$2
 config=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/deploy/config/smoke.toml
 work=$(mktemp -d)
-trap 'kill -9 ${up:-} 2> /dev/null || true; rm -rf "$work"' EXIT
+trap 'kill -9 ${up:-} ${other:-} 2> /dev/null || true; rm -rf "$work"' EXIT
 cd "$work"
 
 fail() {
@@ -164,6 +164,36 @@ learner_killed() {  # the run ends, with the model as it was published last
   balanced
   grep -qF 'the learner died: link_lost' output || fail "no reason"
   grep -qF 'saved: model at version' runs/smoke/log.jsonl || fail "no model is saved"
+}
+works() {  # ADDRESS NAME: it has sampled tokens, or graded rollouts
+  "$troupe" status "$1" --pki runs/smoke/pki --json > told
+  grep -A 20 -F "\"name\": \"$2\"" told | grep -m 1 -F '"tokens":' | grep -q '[1-9]'
+}
+
+together() {  # two roles in one process, each over a link of its own
+  start_long
+  until_true training
+  local address role
+  address=$(sed -n 's/.*runs at \([0-9.:]*\);.*/\1/p' runs/smoke/logs/up.log)
+  for role in generator verifier; do
+    "$troupe" pki issue runs/smoke/pki --role "$role" --name "$role-both" > /dev/null
+  done
+  "$troupe" serve "$config" --role generator,verifier --name both --pki runs/smoke/pki --director "$address" \
+    --out both --set stage.rl.updates=100000 --set replay-buffer.batch=8 --set evaluation.every=0 > said 2>&1 &
+  other=$!
+  for role in generator verifier; do until_true joined_times "$role-both" 1; done
+  for role in generator verifier; do until_true works "$address" "$role-both"; done
+  for role in learner verifier; do
+    "$troupe" pki issue runs/smoke/pki --role "$role" --name "$role-other" --host 127.0.0.1 > /dev/null
+  done
+  refuses "$address" 'the role learner has no place here' --role learner,verifier  # so the verifier leaves
+  kill -TERM "$other"
+  wait "$other" || fail "exit code $?: $(cat said)"
+  until_true grep -qF 'generator-both has left' runs/smoke/log.jsonl
+  kill -INT "$up"
+  ends_with 130
+  balanced
+  nothing_dropped generator_lost late
 }
 newest_update() { sed -n 's/^rl \([0-9]*\)\/.*/\1/p' output | tail -1; }
 newer_than() { [ "$(newest_update)" -gt $(($1 + 20)) ]; }

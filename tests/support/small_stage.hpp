@@ -96,7 +96,7 @@ struct SmallStage : ActorFixture {
     for (int i = 0; i < options.generators; ++i) add_generator("generator-" + std::to_string(i), 0);
     for (int i = 0; i < options.verifiers; ++i) add_verifier("verifier-" + std::to_string(i));
     director =
-        caf::actor_cast<Director>(system.spawn([this](caf::event_based_actor*) -> caf::behavior {
+        caf::actor_cast<Conductor>(system.spawn([this](caf::event_based_actor*) -> caf::behavior {
           return {[this](updated_atom, std::int32_t update, const Weights& published) {
                     versions.push_back(published.version());
                     updates_seen = update;
@@ -180,7 +180,7 @@ struct SmallStage : ActorFixture {
   Broadcaster weights;
   std::map<std::string, Generator> generators;
   std::map<std::string, Verifier> verifiers;
-  Director director;
+  Conductor director;
   Learner trainer;
   std::vector<PolicyVersion> versions;
   std::int32_t updates_seen = 0;

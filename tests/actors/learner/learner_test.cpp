@@ -46,7 +46,7 @@ struct LearnerFixture : support::ActorFixture {
   explicit LearnerFixture(int ranks = 1,
                           std::function<std::unique_ptr<gpu::TrainingEngine>()> engine = bigram) {
     director =
-        caf::actor_cast<Director>(system.spawn([this](caf::event_based_actor*) -> caf::behavior {
+        caf::actor_cast<Conductor>(system.spawn([this](caf::event_based_actor*) -> caf::behavior {
           return {[](updated_atom, std::int32_t, const Weights&) {},
                   [this](ended_atom, const LearnerOutcome& ended) { outcomes.push_back(ended); }};
         }));
@@ -79,7 +79,7 @@ struct LearnerFixture : support::ActorFixture {
     REQUIRE_FALSE(outcomes.empty());
     return outcomes.back();
   }
-  Director director;
+  Conductor director;
   Learner actor;
   std::vector<LearnerOutcome> outcomes;
 };

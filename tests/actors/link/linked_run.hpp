@@ -180,7 +180,7 @@ struct Chief {
     weights = system.spawn(broadcaster, BroadcasterPlan{quick(), run.telemetry.get()});
     if (!learner_apart)
       trainer = system.spawn<caf::detached>(learner, learner_setup(*run.telemetry),
-                                            caf::actor_cast<Director>(director));
+                                            caf::actor_cast<Conductor>(director));
     OfficePlan plan;
     plan.listen = "127.0.0.1:0";
     plan.tls = std::move(tls);
@@ -242,7 +242,7 @@ struct Chief {
       const caf::actor stand_in = system.spawn(
           learner_stand_in,
           LearnerStandInPlan{who.name, who.lease, who.learner, quick(), run.telemetry.get()},
-          caf::actor_cast<Director>(director));
+          caf::actor_cast<Conductor>(director));
       self->monitor(stand_in);
       const std::lock_guard lock(mutex);
       trainer = caf::actor_cast<Learner>(stand_in);

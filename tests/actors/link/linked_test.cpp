@@ -175,6 +175,39 @@ TEST_CASE(
   CHECK(chief.run.telemetry->metrics().counter("troupe_link_fenced_total").Value() == 1);
 }
 
+TEST_CASE("what is left of an earlier cast does not speak for the generator that is cast anew") {
+  SmallStageOptions options;
+  options.updates = 12;
+  Chief chief(options, {}, 0.01);
+  Forwarder way(chief.office->address());
+  std::promise<caf::actor> first;
+  Gate gate;
+  Role generating(chief, "gen-0", "generator", way.address(), [&first](SitePlan& plan) {
+    plan.cast_generator = [&first, cast = plan.cast_generator, casts = 0](
+                              const CallSheet& sheet, const ReplayBuffer& buffer,
+                              const Broadcaster& weights) mutable {
+      if (casts++ == 0) first.set_value(caf::actor_cast<caf::actor>(buffer));
+      return cast(sheet, buffer, weights);
+    };
+  });
+  Role grading(chief, "ver-0", "verifier", chief.office->address());
+  chief.begin();
+  const caf::actor proxy = first.get_future().get();
+  REQUIRE(chief.reaches(3));
+  way.open(false);
+  way.cut();
+  REQUIRE(until([&] { return chief.ended().size() == 1; }));
+  // Before it hears that it has ended, the first cast's proxy asks for tickets once more.
+  run_in(proxy, [&gate](caf::event_based_actor*) { gate.pass(); });
+  REQUIRE(gate.reached());
+  caf::anon_send(proxy, grant_atom::value, std::string("gen-0"), std::uint32_t{1});
+  way.open(true);
+  REQUIRE(until([&] { return generating.casts == 2; }));
+  gate.open();
+  check_stage(chief);
+  CHECK(generating.casts == 2);
+}
+
 TEST_CASE("a verifier whose link is cut is cast anew even if the cut was not noticed") {
   SmallStageOptions options;
   options.updates = 12;

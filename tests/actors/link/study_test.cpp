@@ -32,7 +32,7 @@ struct StudyProcess {
     plan.weights.manifest = manifest_of(chief.parts);
     plan.deadlines = quick();
     plan.system = &system;
-    plan.cast_learner = [this](const Director& reporter) {
+    plan.cast_learner = [this](const Conductor& reporter) {
       return system.spawn<caf::detached>(learner, chief.learner_setup(*run.telemetry), reporter);
     };
     plan.cast_broadcaster = [this] {

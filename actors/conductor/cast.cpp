@@ -1,4 +1,4 @@
-#include "actors/director/cast.hpp"
+#include "actors/conductor/cast.hpp"
 
 #include "actors/errors.hpp"
 #include "actors/link/broadcaster_stand_in.hpp"
@@ -39,7 +39,7 @@ LedgerConfig ledger_config(const Config& config, const Materials& materials, std
 
 }  // namespace
 
-Cast::Cast(caf::blocking_actor* self, const RunPlan& plan, std::size_t stage,
+Cast::Cast(caf::blocking_actor* self, const ConductorPlan& plan, std::size_t stage,
            PolicyVersion first_version)
     : self_(self), plan_(plan), stage_(stage), first_version_(first_version) {
   const Config& config = *plan_.config;

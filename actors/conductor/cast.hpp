@@ -1,7 +1,7 @@
 #pragma once
 // The actors of one rl stage, and who takes whose place.
 #include "actors/broadcaster/broadcaster.hpp"
-#include "actors/director/director.hpp"
+#include "actors/conductor/conductor.hpp"
 #include "actors/director/role_plans.hpp"
 #include "actors/generator/generator.hpp"
 #include "actors/link/office.hpp"
@@ -15,11 +15,11 @@
 
 namespace troupe {
 
-/// Owned by the director. A generator or verifier that dies is replaced, up to the restart limit;
+/// Owned by the conductor. A generator or verifier that dies is replaced, up to the restart limit;
 /// anything else ends the stage.
 class Cast {
  public:
-  Cast(caf::blocking_actor* self, const RunPlan& plan, std::size_t stage,
+  Cast(caf::blocking_actor* self, const ConductorPlan& plan, std::size_t stage,
        PolicyVersion first_version);
   /// Takes in a role of another process, now or at any time while the stage is on. Whoever is in already is left alone.
   void enlist(const Enlistment& enlistment);
@@ -61,7 +61,7 @@ class Cast {
                       const std::function<void(const Part&)>& recast);
 
   caf::blocking_actor* self_;
-  const RunPlan& plan_;
+  const ConductorPlan& plan_;
   std::size_t stage_;
   PolicyVersion first_version_;
   ReplayBuffer buffer_;
