@@ -21,10 +21,10 @@ TEXT
 
 preset=release
 settings=()
-needs=()
+needs=() fresh=()
 for argument in "$@"; do
   case $argument in
-    --sanitize) preset=dev needs=(--lint) ;;
+    --sanitize) preset=dev needs=(--lint) fresh=(--fresh) ;;  # a tree of another compiler is begun again
     --werror) settings+=(-D CMAKE_COMPILE_WARNING_AS_ERROR=ON) ;;
     -h | --help) usage; exit 0 ;;
     *) echo "test: unknown option $argument; try --help" >&2; exit 2 ;;
@@ -35,7 +35,7 @@ done
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$top"
 deploy/setup.sh "${needs[@]}"
-cmake --preset "$preset" "${settings[@]}"
+cmake "${fresh[@]}" --preset "$preset" "${settings[@]}"
 cmake --build --preset "$preset"
 
 results=build/$preset/test-results.xml
