@@ -41,7 +41,7 @@ cmake --build --preset "$preset"
 results=build/$preset/test-results.xml
 rm -f "$results"
 status=0
-ctest --preset "$preset" -j 2 --output-on-failure --test-output-truncation head --output-junit "$top/$results" || status=$?
+ctest --preset "$preset" -j "$(($(nproc) + 1))" --output-on-failure --test-output-truncation head --output-junit "$top/$results" || status=$?
 [ -f "$results" ] || { echo "test: ctest wrote no results" >&2; exit 1; }
 
 count() { sed -nE "s/^\s*$1=\"([0-9]+)\"$/\1/p" "$results" | head -n 1; }

@@ -3,6 +3,7 @@
 #include "messages/wire/gate.hpp"
 #include "messages/wire/session.hpp"
 #include "tests/support/link.hpp"
+#include "tests/support/sanitized.hpp"
 
 #include <doctest/doctest.h>
 
@@ -256,11 +257,7 @@ void fuzz(Session::Side side, std::uint64_t wanted, std::uint64_t seed) {
 /// TROUPE_FUZZ_TIMES: that many times as many, for a night.
 std::uint64_t scaled(std::uint64_t frames) {
   if (const char* times = std::getenv("TROUPE_FUZZ_TIMES")) return frames * std::stoull(times);
-#if defined(__SANITIZE_ADDRESS__)
-  return frames / 25;
-#else
-  return frames;
-#endif
+  return kSanitized ? frames / 25 : frames;
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include "messages/wire/gatekeeper.hpp"
 #include "messages/wire/remote.hpp"
 #include "tests/support/link.hpp"
+#include "tests/support/sanitized.hpp"
 
 #include <doctest/doctest.h>
 
@@ -232,11 +233,7 @@ Remote World::make_remote(std::uint64_t seed) {
 }
 
 std::uint64_t seeds() {
-#if defined(__SANITIZE_ADDRESS__)
-  return 25;
-#else
-  return 500;
-#endif
+  return kSanitized ? 25 : 500;
 }
 
 }  // namespace
