@@ -128,17 +128,17 @@ Figure at(std::vector<std::string> path) {
 }
 
 const std::vector<std::pair<std::string, Figure>>& run_figures() {
-  static const std::vector<std::pair<std::string, Figure>> kFigures = {
+  static const std::vector<std::pair<std::string, Figure>> figures = {
       {"ended", at({"ended"})},
       {"wall, s", at({"wall_seconds"})},
       {"peak memory, bytes", at({"peak_memory_bytes"})},
       {"model", at({"model"})},
       {"build", at({"build"})}};
-  return kFigures;
+  return figures;
 }
 
 const std::vector<std::pair<std::string, Figure>>& stage_figures() {
-  static const std::vector<std::pair<std::string, Figure>> kFigures = {
+  static const std::vector<std::pair<std::string, Figure>> figures = {
       {"ended", at({"ended"})},
       {"updates", at({"updates"})},
       {"wall, s", at({"wall_seconds"})},
@@ -159,7 +159,7 @@ const std::vector<std::pair<std::string, Figure>>& stage_figures() {
       {"generator tokens/s", at({"generator_tokens_per_second"})},
       {"learner tokens/s", at({"learner_tokens_per_second"})},
       {"learner idle", at({"idle_ratio", "learner"})}};
-  return kFigures;
+  return figures;
 }
 
 void add_row(Comparison::Table& table, ComparisonRow row) {

@@ -192,10 +192,10 @@ std::string fish_script(const std::vector<CommandWords>& commands, const Words& 
   };
   for (const CommandWords& command : commands) {
     const std::string line = "complete -c troupe -n " + quoted(fish_condition(command), kQuote);
+    const std::string above = command.path.empty() ? "" : command.path + " ";
     for (const std::string& next : command.commands)
-      text += line + " -a " + next + " -d " +
-              quoted(description(command.path.empty() ? next : command.path + " " + next), kQuote) +
-              "\n";
+      text.append(line).append(" -a ").append(next).append(" -d ").append(
+          quoted(description(above + next), kQuote) + "\n");
     for (const OptionWords& argument : command.arguments) {
       if (argument.value == "FILE" || argument.value == "DIR") text += line + " -F\n";
       if (!argument.choices.empty())

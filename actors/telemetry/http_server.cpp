@@ -28,7 +28,7 @@ void write_head(mg_connection* connection, int status, const std::string& conten
   std::string text = "HTTP/1.1 " + std::to_string(status) + " " +
                      mg_get_response_code_text(connection, status) +
                      "\r\nContent-Type: " + content_type + "\r\n";
-  for (const auto& [name, value] : all) text += name + ": " + value + "\r\n";
+  for (const auto& [name, value] : all) text.append(name).append(": ").append(value).append("\r\n");
   text += "\r\n";
   mg_write(connection, text.data(), text.size());
 }

@@ -204,8 +204,9 @@ TensorBoardEvent event_of(const LedgerRecord& ledger, const std::string& stage,
                   {begin + "buffered_rollouts", number(ledger.buffered_rollouts)},
                   {begin + "in_flight_rollouts", number(ledger.in_flight_rollouts)},
                   {begin + "max_lag", number(ledger.max_lag)}}};
+  const std::string dropped = begin + "dropped_rollouts/";
   for (const auto& [reason, rollouts] : ledger.dropped_rollouts)
-    event.scalars.emplace_back(begin + "dropped_rollouts/" + reason, number(rollouts));
+    event.scalars.emplace_back(dropped + reason, number(rollouts));
   event.histograms.emplace_back(begin + "trained_lengths", lengths(ledger.trained_lengths));
   return event;
 }
