@@ -85,15 +85,15 @@ parts() { (cd "$work/root" && sha256sum usr/bin/troupe opt/troupe/lib/*); }
 jq -nS --arg name "troupe-$variant" --arg version "$version" --arg digest "$manifest" --rawfile debian "$work/packages.tsv" \
   --arg parts "$(parts)" '
   def id: gsub("[^A-Za-z0-9.-]"; "-") | "SPDXRef-" + .;
-  def package($name; $version; $from; $sum): {SPDXID: ($name | id), name: $name, versionInfo: $version, downloadLocation: $from,
+  def package($name; $version; $sum): {SPDXID: ($name | id), name: $name, versionInfo: $version, downloadLocation: "NOASSERTION",
     filesAnalyzed: false, licenseConcluded: "NOASSERTION", licenseDeclared: "NOASSERTION", copyrightText: "NOASSERTION",
     checksums: [{algorithm: "SHA256", checksumValue: $sum}]};
   [$debian | split("\n")[] | select(. != "") | split("\t") |
-    package(.[0]; .[1]; "https://deb.debian.org/debian"; .[4]) +
+    package(.[0]; .[1]; .[4]) +
     {sourceInfo: ("built from " + .[2]),
      externalRefs: [{referenceCategory: "PACKAGE-MANAGER", referenceType: "purl", referenceLocator: "pkg:deb/debian/\(.[0])@\(.[1])?arch=amd64"}]}] as $packages |
   [$parts | split("\n")[] | capture("^(?<sum>[0-9a-f]{64})  (?<file>.*)$") |
-    package(.file | split("/")[-1]; (if .file == "usr/bin/troupe" then $version else "LibTorch 2.11.0" end); "NOASSERTION"; .sum)] as $own |
+    package(.file | split("/")[-1]; (if .file == "usr/bin/troupe" then $version else "LibTorch 2.11.0" end); .sum)] as $own |
   {spdxVersion: "SPDX-2.3", dataLicense: "CC0-1.0", SPDXID: "SPDXRef-DOCUMENT", name: $name,
    documentNamespace: "https://spdx.org/spdxdocs/\($name)-\($digest)", creationInfo: {created: "1970-01-01T00:00:00Z", creators: ["Tool: troupe-image"]},
    packages: ($packages + $own),

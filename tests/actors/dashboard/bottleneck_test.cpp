@@ -29,6 +29,11 @@ TEST_CASE("a learner that waits while verifiers are the busiest wants verifiers"
         "The learner waits 70 % of the time for data; verifiers are the limit: add verifiers.");
 }
 
+TEST_CASE("when generators and verifiers both work the busier ones are the limit") {
+  CHECK(bottleneck(waiting(0.7, 0.1, 0.4)).role == "generator");
+  CHECK(bottleneck(waiting(0.7, 0.4, 0.1)).role == "verifier");
+}
+
 TEST_CASE("generators that wait for a busy learner say that it is the limit") {
   const Bottleneck found = bottleneck(waiting(0.04, 0.55, 0.9));
   CHECK(found.role == "learner");
