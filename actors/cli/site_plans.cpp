@@ -4,6 +4,7 @@
 #include "actors/cli/process.hpp"
 #include "actors/director/learner_plans.hpp"
 #include "actors/director/role_plans.hpp"
+#include "actors/link/circle_peers.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -125,15 +126,55 @@ RelayPlan relay_plan(const Surroundings& around, const std::string& name) {
   return plan;
 }
 
+RankCirclePlan rank_circle_plan(const Surroundings& around, const std::string& name) {
+  const Config& config = around.config;
+  RankCirclePlan plan;
+  plan.rank = rank_of_name(name);
+  plan.addresses = config.network.rank_addresses();
+  if (plan.rank >= config.learner.ranks)
+    throw std::runtime_error(
+        name + " would be rank " + std::to_string(plan.rank) + " of " +
+        std::to_string(config.learner.ranks) +
+        " (learner.ranks); give it a name that ends with its rank (--name learner-1)");
+  if (config.network.listen != NetworkConfig::kOwnAddress) plan.listen = config.network.listen;
+  plan.tls = tls_files(config.network, name, "learner");
+  plan.config_digest = shared_digest(config);
+  plan.weights_digest =
+      gpu::weights_digest(around.materials.weights.data(), around.materials.weights.size());
+  plan.join_seconds = config.network.join_deadline_seconds;
+  plan.silence_seconds = config.network.limits.silence_seconds;
+  plan.deadline = std::chrono::milliseconds(
+      static_cast<std::int64_t>(config.learner.rank_deadline_seconds * 1000));
+  plan.log = [&telemetry = around.telemetry](kj::LogSeverity, const std::string& text) {
+    telemetry.event("link_refused", text);
+  };
+  return plan;
+}
+
+LearnerSetup rank_setup(const Surroundings& around) {
+  LearnerSetup setup =
+      learner_setup(around.config, around.materials, around.backends, around.telemetry);
+  setup.ranks.ranks = 1;
+  setup.ranks.prepare_thread = [set = around.backends.set_threads,
+                                threads = std::max(1, around.config.learner.threads)] {
+    set(threads);
+  };
+  return setup;
+}
+
 StudyPlan study_plan(const Surroundings& around, const std::string& name) {
   StudyPlan plan{member_plan(around, "learner", name)};
   plan.weights = weight_terms(around.config, around.materials.decoder);
   plan.deadlines = deadlines_of(around.config);
   plan.system = &around.system;
-  plan.cast_learner = [around](const Conductor& reporter) {
-    return around.system.spawn<caf::detached>(
-        learner, learner_setup(around.config, around.materials, around.backends, around.telemetry),
-        reporter);
+  plan.cast_learner = [around, name](const Conductor& reporter) {
+    LearnerSetup setup =
+        learner_setup(around.config, around.materials, around.backends, around.telemetry);
+    if (around.config.network.ranks_apart()) {
+      setup = rank_setup(around);
+      setup.peers = [circle = rank_circle_plan(around, name)] { return circle_peers(circle); };
+    }
+    return around.system.spawn<caf::detached>(learner, std::move(setup), reporter);
   };
   plan.cast_broadcaster = [around, deadlines = plan.deadlines] {
     return around.system.spawn(broadcaster, BroadcasterPlan{deadlines, &around.telemetry});

@@ -101,11 +101,27 @@ class Checker {
     const NetworkConfig& network = config_.network;
     for (const auto& each : split(network.director, ',')) address("network.director", each);
     if (network.broadcaster_apart()) address("network.broadcaster", network.broadcaster);
+    if (network.ranks_apart()) ranks_apart();
     if (network.listen != NetworkConfig::kOwnAddress) address("network.listen", network.listen);
     if (network.limits.heartbeat_seconds * 2 > network.limits.silence_seconds)
       problem({"network.heartbeat-seconds", "network.silence-seconds"},
               "a living peer could be taken for dead between two pings",
               "give at most half of network.silence-seconds");
+  }
+
+  void ranks_apart() {
+    const NetworkConfig& network = config_.network;
+    const std::vector<std::string> addresses = network.rank_addresses();
+    for (const auto& each : addresses) address("network.learner-ranks", each);
+    if (addresses.size() != static_cast<std::size_t>(config_.learner.ranks))
+      problem({"network.learner-ranks", "learner.ranks"},
+              text(static_cast<std::int64_t>(addresses.size())) + " addresses for " +
+                  text(config_.learner.ranks) + " ranks",
+              "give the host:port of each rank's process, or \"threads\"");
+    if (!network.learner_apart())
+      problem({"network.learner-ranks", "network.learner"},
+              "rank 0 would be in the director's process",
+              "set network.learner = \"apart\", or learner-ranks = \"threads\"");
   }
 
  private:
@@ -252,7 +268,7 @@ class Checker {
     const LearnerConfig& l = config_.learner;
     if (l.ranks > 1 && config_.run.device.rfind("cuda", 0) == 0)
       problem({"learner.ranks", "run.device"},
-              text(l.ranks) + " ranks are threads, and those share a learner on the CPU only",
+              text(l.ranks) + " ranks share a learner on the CPU only",
               "set ranks = 1, or run.device = \"cpu\"");
     if (l.ranks > 1 && l.rank_deadline_seconds >= config_.director.stall_deadline_seconds)
       warning({"learner.rank-deadline-seconds", "director.stall-deadline-seconds"},
@@ -390,3 +406,11 @@ void check(const Config& config, const Record& record, const DeviceProblem& devi
 }
 
 }  // namespace troupe::config
+
+namespace troupe {
+
+std::vector<std::string> NetworkConfig::rank_addresses() const {
+  return config::split(learner_ranks, ',');
+}
+
+}  // namespace troupe

@@ -113,16 +113,20 @@ struct NetworkConfig {  // [network]
   std::string director = "127.0.0.1:7420";           // host:port that the others dial
   std::string learner = kWithDirector;      // "apart": in a process of its own, which dials
   std::string broadcaster = kWithDirector;  // host:port of its own process, or in the director's
-  std::string listen = kOwnAddress;         // host:port that a serving process binds
-  std::filesystem::path pki;                // ca.pem, crl.pem, NAME.pem, NAME.key
-  bool insecure = false;                    // plain TCP, loopback only
-  double lease_seconds = 1;                 // a generator's link may be away that long
+  static constexpr const char* kThreads = "threads";
+  std::string learner_ranks = kThreads;  // of a learner apart: host:port of each rank's process
+  std::string listen = kOwnAddress;      // host:port that a serving process binds
+  std::filesystem::path pki;             // ca.pem, crl.pem, NAME.pem, NAME.key
+  bool insecure = false;                 // plain TCP, loopback only
+  double lease_seconds = 1;              // a generator's link may be away that long
   double learner_lease_seconds = 30;
   double join_deadline_seconds = 300, away_deadline_seconds = 600, drain_seconds = 20;
   wire::LinkLimits limits{.silence_seconds = 2, .heartbeat_seconds = 0.5};
 
   bool learner_apart() const { return learner != kWithDirector; }
   bool broadcaster_apart() const { return broadcaster != kWithDirector; }
+  bool ranks_apart() const { return learner_ranks != kThreads; }
+  std::vector<std::string> rank_addresses() const;  // by rank; of ranks apart
 };
 
 /// One [[stage]] table; keys that do not belong to the stage's kind are errors.

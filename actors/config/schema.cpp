@@ -303,9 +303,10 @@ Section learner_section() {
           {"threads", &C::threads, between(0, 4096), "threads",
            "Computing threads of the learner; 0: its share of run.threads."},
           {"ranks", &C::ranks, between(1, 64), "ranks",
-           "Each is a thread with weights of its own and takes its part of every batch, by tokens; "
-           "learner.threads are shared out over them. The CPU only. A run is a function of this "
-           "number, but only in the last bits."},
+           "Each has weights of its own and takes its part of every batch, by tokens. They are "
+           "threads, which learner.threads are shared out over, or processes "
+           "(network.learner-ranks). The CPU only. A run is a function of this number, but only in "
+           "the last bits."},
           {"shard-optimizer", &C::shard_optimizer, any(), "",
            "Every rank holds the optimizer's state of its part of the weights only (ZeRO-1); the "
            "result is the same to the bit."},
@@ -451,6 +452,10 @@ Section network_section() {
            "that."},
           {"broadcaster", &C::broadcaster, any(), "",
            "host:port of the broadcaster's process; director: it is in the director's."},
+          {"learner-ranks", &C::learner_ranks, any(), "",
+           "threads: learner.ranks are threads of the learner's process; or host:port of each "
+           "rank's process, rank 0 first, with commas between. Rank 1 is the learner called "
+           "learner-1, and so on."},
           {"listen", &C::listen, any(), "",
            "host:port that a process which is dialled listens on; own: that of its role, above. * "
            "is every address, port 0 any free one."},

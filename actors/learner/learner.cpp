@@ -75,20 +75,33 @@ void LearnerState::begin(Self self, LearnerSetup setup, Conductor conductor) {
   activity_ = &setup_.telemetry->activity(name);
   timed_ = Timed(*setup_.telemetry, name);
   activity_->enter("start", true);
+  if (setup_.peers) {
+    activity_->enter("wait for ranks", false);
+    peers_ = setup_.peers();
+    activity_->enter("start", true);
+    setup_.ranks.meet = [peers = peers_] { return peers->communicator(); };
+  }
   team_ = std::make_unique<gpu::RankTeam>(setup_.ranks);
   const auto weights = std::make_shared<const std::vector<float>>(std::move(setup_.weights));
-  together([weights](int, gpu::TrainingEngine& engine) { engine.load(weights->data()); });
+  lost(team_->run([weights](int, gpu::TrainingEngine& engine) { engine.load(weights->data()); }));
   activity_->enter("wait for stage", false);
 }
 
 /// Has all ranks do the work. False if a rank was lost: a stage under way has ended then, with the
 /// weights before the update.
-bool LearnerState::together(const gpu::RankTeam::Work& work) {
-  const std::string lost = team_->run(work);
-  if (lost.empty()) return true;
+bool LearnerState::together(RankTask task, const std::shared_ptr<RankResult>& result) {
+  if (peers_ && lost(peers_->tell(task))) return false;
+  return !lost(team_->run([task = std::move(task), result](int rank, gpu::TrainingEngine& engine) {
+    RankResult own = perform(engine, task);
+    if (rank == 0 && result) *result = std::move(own);
+  }));
+}
+
+bool LearnerState::lost(const std::string& why) {
+  if (why.empty()) return false;
   lost_ = true;
-  if (plan_) end_stage("the update was stopped: " + lost);
-  return false;
+  if (plan_) end_stage("the update was stopped: " + why);
+  return true;
 }
 
 /// A batch of several minibatches may have been half trained when a rank was lost.
@@ -113,10 +126,7 @@ void LearnerState::begin_stage(const LearnerPlanPtr& plan) {
   gate_share_.reset();
   last_ = {};
   const bool keep = plan_->supervised && plan_->supervised->keep_optimizer;
-  if (!together([keep](int, gpu::TrainingEngine& engine) {
-        if (!keep) engine.reset_optimizer();
-      }))
-    return;
+  if (!together(BeginTask{keep})) return;
   if (plan_->supervised) {
     recorded_update_ = 0;
     recorded_positions_ = 0;
@@ -127,6 +137,7 @@ void LearnerState::begin_stage(const LearnerPlanPtr& plan) {
   publish([this] {
     // The KL penalty is taken against the weights at the start of the stage.
     reference_ = setup_.update.objective.kl_weight > 0 ? published_.values() : nullptr;
+    reference_version_ = version_;
     ask_for_batch();
   });
 }
@@ -187,17 +198,12 @@ bool LearnerState::supervised_update() {
   const SupervisedPlan& plan = *plan_->supervised;
   gpu::AdamW adamw = setup_.update.adamw;
   adamw.weight_decay = static_cast<float>(plan.weight_decay);
-  std::vector<gpu::Document> documents;
-  for (std::int32_t d = 0; d < plan.batch_documents; ++d) documents.push_back(plan.next_document());
-  const auto stats = std::make_shared<gpu::SupervisedStats>();
-  if (!together([documents = std::move(documents), adamw, rate = supervised_rate(),
-                 norm = setup_.update.max_gradient_norm,
-                 stats](int rank, gpu::TrainingEngine& engine) {
-        const auto own = gpu::supervised_update(engine, documents, adamw, norm, rate);
-        if (rank == 0) *stats = own;
-      }))
-    return false;
-  last_ = *stats;
+  SupervisedTask task{{}, adamw, setup_.update.max_gradient_norm, supervised_rate()};
+  for (std::int32_t d = 0; d < plan.batch_documents; ++d)
+    task.documents.push_back(plan.next_document());
+  const auto result = std::make_shared<RankResult>();
+  if (!together(std::move(task), result)) return false;
+  last_ = result->supervised;
   return true;
 }
 
@@ -316,7 +322,7 @@ std::vector<GapPart> LearnerState::gap_parts(const std::vector<gpu::TrainingGrou
   }
   std::vector<GapPart> parts;
   for (auto& [version, rollouts] : chosen)
-    parts.push_back({recent_.at(version), std::move(rollouts)});
+    parts.push_back({version, recent_.at(version), std::move(rollouts)});
   return parts;
 }
 
@@ -345,15 +351,13 @@ void LearnerState::train(const BatchPtr& batch) {
   count_stale(task.groups);
   task.gap_parts = gap_parts(task.groups);
   task.config.adamw.weight_decay = static_cast<float>(plan.weight_decay);
-  const auto result = std::make_shared<PolicyResult>();
+  if (reference_) task.reference_version = reference_version_;
+  const auto result = std::make_shared<RankResult>();
   report_ = {version_, true, batch->id, "refused_update"};  // should a rank be lost
-  if (!together([task = std::move(task), result](int rank, gpu::TrainingEngine& engine) {
-        const PolicyResult own = train_policy(engine, task);
-        if (rank == 0) *result = own;
-      }))
-    return;
-  measured_ = std::move(result->log_probs);
-  trained(batch, result->stats, result->gap, setup_.telemetry->seconds_since_start() - begin);
+  if (!together(std::move(task), result)) return;
+  PolicyResult& made = result->policy;
+  measured_ = std::move(made.log_probs);
+  trained(batch, made.stats, made.gap, setup_.telemetry->seconds_since_start() - begin);
 }
 
 void LearnerState::trained(const BatchPtr& batch, const gpu::UpdateStats& stats,

@@ -3,7 +3,8 @@
 #include "actors/generator/generator.hpp"  // EngineFactory
 #include "actors/interfaces.hpp"
 #include "actors/learner/gate.hpp"
-#include "actors/learner/policy_task.hpp"
+#include "actors/learner/rank_peers.hpp"
+#include "actors/learner/rank_task.hpp"
 #include "actors/telemetry/telemetry.hpp"
 #include "actors/timed.hpp"
 #include "actors/waiting_line.hpp"
@@ -53,6 +54,8 @@ struct LearnerPlan {
 
 struct LearnerSetup {
   gpu::RankTeamSetup ranks;
+  std::function<std::shared_ptr<RankPeers>()>
+      peers;                   // meets those elsewhere; empty: all are threads
   std::vector<float> weights;  // to begin with
   gpu::UpdateConfig update;
   Deadlines deadlines;
@@ -89,7 +92,8 @@ class LearnerState {
               double train_seconds);
   std::vector<GapPart> gap_parts(const std::vector<gpu::TrainingGroup>& groups) const;
   // both
-  bool together(const gpu::RankTeam::Work& work);
+  bool together(RankTask task, const std::shared_ptr<RankResult>& result = {});
+  bool lost(const std::string& why);
   Weights snapshot() const;
   Weights last_whole() const;
   void end_stage(const std::string& failure);
@@ -99,6 +103,7 @@ class LearnerState {
   Self self_ = nullptr;
   LearnerSetup setup_;
   Conductor conductor_;
+  std::shared_ptr<RankPeers> peers_;  // null: all are threads
   std::unique_ptr<gpu::RankTeam> team_;
   LearnerPlanPtr plan_;
   std::int32_t update_ = 0, refused_ = 0, refused_in_a_row_ = 0, empty_in_a_row_ = 0;
@@ -107,6 +112,7 @@ class LearnerState {
   TrainedReport report_;
   Weights published_;
   gpu::FlatWeights reference_;
+  PolicyVersion reference_version_ = 0;
   gpu::LogProbGap stage_gap_;
   std::map<std::uint64_t, std::vector<float>>
       measured_;  // learner's log-probs of the last batch, by rollout id

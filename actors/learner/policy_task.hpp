@@ -4,12 +4,14 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <vector>
 
 namespace troupe {
 
 /// Rollouts that one version sampled, and its weights.
 struct GapPart {
+  std::uint64_t version = 0;
   gpu::FlatWeights weights;
   std::vector<gpu::TrainingRollout> rollouts;
 };
@@ -22,6 +24,7 @@ struct PolicyTask {
   float learning_rate = 0;
   std::uint64_t version = 0, staleness_bound = 0;
   gpu::FlatWeights reference;
+  std::optional<std::uint64_t> reference_version = {};  // none: no reference
 };
 
 struct PolicyResult {

@@ -79,6 +79,11 @@ bool RankTeam::Peer::idle_within(std::chrono::milliseconds time) {
 
 RankTeam::RankTeam(const RankTeamSetup& setup) : deadline_(setup.deadline) {
   setup.prepare_thread();
+  if (setup.meet) {
+    communicator_ = setup.meet();
+    own_ = make_data_parallel_engine(setup.engine(), communicator_, setup.optimizer);
+    return;
+  }
   if (setup.ranks == 1) {
     own_ = setup.engine();
     return;
@@ -104,7 +109,8 @@ RankTeam::~RankTeam() {
     peer->ending = true;
     peer->changed.notify_all();
   }
-  if (communicator_) communicator_->abort("the learner ended");
+  if (!peers_.empty())
+    communicator_->abort("the learner ended");  // others elsewhere may be at the last call
   for (const auto& peer : peers_) {
     if (peer->idle_within(deadline_))
       peer->thread.join();

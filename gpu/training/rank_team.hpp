@@ -17,6 +17,8 @@ struct RankTeamSetup {
   std::chrono::milliseconds deadline{60000};  // for a rank to come to where the others wait
   std::function<void()> prepare_thread;       // called once by every rank's thread
   std::function<std::unique_ptr<TrainingEngine>()> engine;
+  /// Rank 0's end of a group whose other ranks are elsewhere; `ranks` does not count then. Empty: all are threads.
+  std::function<std::shared_ptr<Communicator>()> meet;
 };
 
 /// Rank 0 is the caller's thread, the others are threads of the team, each with an engine of its

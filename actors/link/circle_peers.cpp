@@ -1,0 +1,145 @@
+#include "actors/link/circle_peers.hpp"
+
+#include "actors/link/rank_codec.hpp"
+
+#include <capnp/message.h>
+#include <capnp/serialize.h>
+#include <chrono>
+#include <cstring>
+#include <exception>
+#include <kj/exception.h>
+#include <utility>
+
+namespace troupe {
+namespace {
+
+using Time = gpu::ByteStream::Time;
+
+constexpr std::chrono::seconds kFarewell{5};
+constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 36;  // of a task; more is no task
+
+Time after(std::chrono::milliseconds time) {
+  return std::chrono::steady_clock::now() + time;
+}
+/// A rank waits as long as the run lasts: its connection ends with rank 0's process or host.
+Time some_day() {
+  return after(std::chrono::hours(24 * 365));
+}
+
+std::string send(gpu::ByteStream& stream, capnp::MessageBuilder& message, Time deadline) {
+  const auto words = capnp::messageToFlatArray(message);
+  const auto bytes = words.asBytes();
+  const std::uint64_t size = bytes.size();
+  std::string problem = stream.send(std::as_bytes(std::span(&size, 1)), deadline);
+  if (problem.empty())
+    problem = stream.send(std::as_bytes(std::span(bytes.begin(), bytes.size())), deadline);
+  return problem;
+}
+
+class CirclePeers final : public RankPeers {
+ public:
+  explicit CirclePeers(const RankCirclePlan& plan) : deadline_(plan.deadline), circle_(plan) {}
+  ~CirclePeers() override {
+    capnp::MallocMessageBuilder message;
+    message.initRoot<wire::RankTask>().setOver("the run is over");
+    const Time until = after(kFarewell);
+    for (const auto& stream : circle_.tasks())
+      static_cast<void>(send(*stream, message, until));  // who is lost needs no farewell
+    std::byte heard{};  // by who is through with all tasks; until all are, nobody hangs up
+    for (const auto& stream : circle_.tasks())
+      static_cast<void>(stream->receive(std::span(&heard, 1), until));
+  }
+  std::shared_ptr<gpu::Communicator> communicator() override { return circle_.communicator(); }
+  std::string tell(const RankTask& task) override {
+    capnp::MallocMessageBuilder message;
+    write(task, message.initRoot<wire::RankTask>());
+    int rank = 0;
+    for (const auto& stream : circle_.tasks()) {
+      ++rank;
+      const std::string problem = send(*stream, message, after(deadline_));
+      if (!problem.empty()) return "learner rank " + std::to_string(rank) + ": " + problem;
+    }
+    return "";
+  }
+
+ private:
+  const std::chrono::milliseconds deadline_;
+  RankCircle circle_;
+};
+
+}  // namespace
+
+std::shared_ptr<RankPeers> circle_peers(const RankCirclePlan& plan) {
+  return std::make_shared<CirclePeers>(plan);
+}
+
+RankService::RankService(const RankCirclePlan& plan, LearnerSetup setup, std::string name)
+    : setup_(std::move(setup)), name_(std::move(name)), circle_(plan) {}
+
+std::string RankService::run() {
+  ActivityLog& activity = setup_.telemetry->activity(name_);
+  std::string why;
+  try {
+    activity.enter("start", true);
+    setup_.ranks.prepare_thread();
+    engine_ = gpu::make_data_parallel_engine(setup_.ranks.engine(), circle_.communicator(),
+                                             setup_.ranks.optimizer);
+    engine_->load(setup_.weights.data());
+    activity.enter("wait for task", false);
+    while (next(why)) activity.enter("wait for task", false);
+  } catch (const kj::Exception& error) {
+    why = error.getDescription().cStr();
+  } catch (const std::exception& error) {
+    why = error.what();
+  }
+  if (!why.empty()) circle_.communicator()->abort(name_ + ": " + why);
+  return leaving_ ? std::string() : why;
+}
+
+void RankService::leave() {
+  leaving_ = true;
+  for (const auto& stream : circle_.tasks()) stream->close("the rank was asked to leave");
+  circle_.communicator()->abort("the rank was asked to leave");
+}
+
+/// False once there is nothing left to do.
+bool RankService::next(std::string& why) {
+  std::vector<std::byte> bytes;
+  why = receive(bytes);
+  if (!why.empty()) return false;
+  setup_.telemetry->activity(name_).enter("train", true);
+  capnp::ReaderOptions options;
+  options.traversalLimitInWords = bytes.size();  // rank 0 is ourselves, and a task of any size
+  capnp::FlatArrayMessageReader reader(
+      kj::arrayPtr(reinterpret_cast<const capnp::word*>(bytes.data()),
+                   bytes.size() / sizeof(capnp::word)),
+      options);
+  auto read = read_task(reader.getRoot<wire::RankTask>(), setup_.update);
+  if (std::holds_alternative<RankFarewell>(read)) {
+    std::byte heard{1};
+    gpu::ByteStream& stream = *circle_.tasks().front();
+    static_cast<void>(stream.send(std::span(&heard, 1), after(kFarewell)));
+    static_cast<void>(stream.receive(std::span(&heard, 1), after(kFarewell)));  // until it hangs up
+    return false;
+  }
+  auto& task = std::get<RankTask>(read);
+  if (std::holds_alternative<BeginTask>(task)) setup_.telemetry->meets("stage", true);
+  memory_.complete(task, *engine_);
+  perform(*engine_, task);
+  setup_.telemetry->progress(name_);
+  return true;
+}
+
+std::string RankService::receive(std::vector<std::byte>& bytes) {
+  gpu::ByteStream& stream = *circle_.tasks().front();
+  std::uint64_t size = 0;
+  std::string problem = stream.receive(std::as_writable_bytes(std::span(&size, 1)), some_day());
+  if (problem.empty() && size > kMostBytes) problem = "sent what is no task";
+  if (problem.empty()) {
+    bytes.resize(size);
+    problem = stream.receive(bytes, after(setup_.ranks.deadline));
+  }
+  return problem.empty() ? "" : "rank 0: " + problem;
+}
+
+}  // namespace troupe
