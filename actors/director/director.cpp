@@ -184,7 +184,7 @@ void Direction::run_rollouts(std::size_t index, StageRecord& record) {
 
 /// One stage of the conductor's. After a failure elsewhere it is asked to end at once, and given the time for that.
 StageRecord Direction::conduct(std::size_t index) {
-  last_update_ = 0;
+  last_update_ = plan_.past.measured_update(index);
   stage_ = static_cast<std::uint32_t>(index);
   ended_.reset();
   caf::anon_send(conductor_, begin_atom::value, static_cast<std::uint32_t>(index));

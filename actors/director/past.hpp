@@ -35,6 +35,14 @@ struct Past {
   bool has_begun_after(std::size_t stage) const {
     return !begun.empty() && *begun.rbegin() > stage;
   }
+  /// The newest update in the midst of a stage that was measured; 0: none.
+  std::int32_t measured_update(std::size_t stage) const {
+    std::int32_t newest = 0;
+    for (const EvaluationNote& note : evaluations)
+      if (note.stage == stage && note.place == EvaluationNote::Place::during)
+        newest = std::max(newest, note.record.update);
+    return newest;
+  }
   /// Null: it was not measured.
   const EvaluationNote* find(std::size_t stage, EvaluationNote::Place place) const {
     const auto found = std::find_if(

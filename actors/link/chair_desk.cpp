@@ -46,12 +46,16 @@ void ChairDesk::joined() {
   pull();
 }
 
-/// Who was told to stop does not wait for a process that may never come back.
+/// That process ends by itself once it knows that the run is over.
 void ChairDesk::left() {
-  if (closing_) return say_over("");
-  if (stopping_)
-    finish({SiteEnd::Kind::away_too_long,
-            "the replay buffer's process is away, and the run was told to stop"});
+  if (closing_ && words_.empty()) return say_over("");
+  if (stopping_ && !closing_) stop_alone();
+}
+
+/// Who was told to stop does not wait for a process that may never come back.
+void ChairDesk::stop_alone() {
+  finish({SiteEnd::Kind::away_too_long,
+          "the replay buffer's process is away, and the run was told to stop"});
 }
 
 void ChairDesk::begin(std::uint32_t stage) {
@@ -65,13 +69,12 @@ void ChairDesk::begin(std::uint32_t stage) {
 void ChairDesk::stop() {
   stopping_ = true;
   say(Stop{});
-  if (membership_->away()) left();
+  if (membership_->away()) stop_alone();
 }
 
 void ChairDesk::close(const std::string& reason) {
   closing_ = true;
   say(Close{reason});
-  if (membership_->away()) return left();
   hear();
 }
 

@@ -51,6 +51,7 @@ class ChairDesk final : private kj::TaskSet::ErrorHandler {
 
   void joined();
   void left();
+  void stop_alone();
   void say(Word word);
   void speak();
   kj::Promise<void> spoken(wire::DirectorPost::Client post, const Word& word);

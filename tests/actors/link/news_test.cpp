@@ -220,6 +220,11 @@ TEST_CASE("the past of a run tells which stages have begun and what was measured
   CHECK(past.find(2, EvaluationNote::Place::before) != nullptr);
   CHECK(past.find(2, EvaluationNote::Place::after) == nullptr);
   CHECK(past.find(0, EvaluationNote::Place::before) == nullptr);
+  CHECK(past.measured_update(2) == 0);
+  past.evaluations.push_back(note_at(2, EvaluationNote::Place::during, 8));
+  past.evaluations.push_back(note_at(2, EvaluationNote::Place::during, 4));
+  CHECK(past.measured_update(2) == 8);
+  CHECK(past.measured_update(1) == 0);
 }
 
 }  // namespace troupe
