@@ -116,9 +116,7 @@ void DirectorStandInState::updated(std::int32_t update, const Weights& weights) 
   add(Published{update, weights.version()});
 }
 
-/// The conductor tells the same end again when it is asked again.
 void DirectorStandInState::ended(const StageEndPtr& end) {
-  if (!ended_.insert(end->stage).second) return;
   hold(end->weights);
   StageRecord record = end->record;
   record.ended = end->failure.empty() ? "done" : end->failure;

@@ -77,7 +77,7 @@ class DirectorStandInState {
   DirectorStandInPlan plan_;
   Conductor conductor_;
   NewsLog log_;
-  std::set<std::uint32_t> begun_, ended_;  // stages
+  std::set<std::uint32_t> begun_;  // stages
   std::vector<EvaluationNote> notes_;
   Weights newest_;
   WaitingLine<NewsPage, std::uint64_t> readers_;   // wish: from

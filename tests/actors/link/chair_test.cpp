@@ -254,7 +254,8 @@ TEST_CASE("a run goes on without its director and another takes its place with a
   Led second(config, buffer.office->address());
   CHECK(second.plan.past.has_begun(1));
   REQUIRE_FALSE(second.plan.past.evaluations.empty());
-  buffer.run.telemetry->pause(false);
+  CHECK(second.run.telemetry->paused());
+  second.chair->pause(false);  // as on its dashboard
   second.finish();
   CHECK(second.outcome.failure.empty());
   CHECK(buffer.farewell().empty());
