@@ -4,6 +4,7 @@
 #include "actors/director/backends.hpp"
 #include "actors/director/materials.hpp"
 #include "actors/learner/learner.hpp"
+#include "actors/link/chair.hpp"
 #include "actors/link/rank_circle.hpp"
 #include "actors/link/relay.hpp"
 #include "actors/link/site.hpp"
@@ -32,5 +33,6 @@ StudyPlan study_plan(const Surroundings& around, const std::string& name);
 RankCirclePlan rank_circle_plan(const Surroundings& around, const std::string& name);
 /// What such a rank computes with.
 LearnerSetup rank_setup(const Surroundings& around);
+ChairPlan chair_plan(const Surroundings& around, const std::string& name);
 
 }  // namespace troupe
