@@ -141,7 +141,7 @@ struct Led {
   std::vector<nlohmann::json> lines(const std::string& type) {
     std::ifstream file(run.directory / "metrics.jsonl");
     std::vector<nlohmann::json> found;
-    for (std::string line; std::getline(file, line);) {
+    for (std::string line; std::getline(file, line) && !file.eof();) {  // eof: not whole yet
       auto json = nlohmann::json::parse(line);
       if (json["type"] == type) found.push_back(std::move(json));
     }
