@@ -100,7 +100,8 @@ bool LearnerState::together(RankTask task, const std::shared_ptr<RankResult>& re
 bool LearnerState::lost(const std::string& why) {
   if (why.empty()) return false;
   lost_ = true;
-  if (plan_) end_stage("the update was stopped: " + why);
+  const std::string said = peers_ ? peers_->last_words() : "";
+  if (plan_) end_stage("the update was stopped: " + why + (said.empty() ? "" : "; " + said));
   return true;
 }
 
@@ -316,6 +317,7 @@ std::vector<GapPart> LearnerState::gap_parts(const std::vector<gpu::TrainingGrou
       gpu::TrainingRollout part = rollout;
       part.tokens.resize(static_cast<std::size_t>(part.prompt_length) + first.count);
       part.log_probs.resize(first.count);
+      part.versions.resize(1);
       chosen[first.version].push_back(std::move(part));
       --left;
     }

@@ -2,6 +2,7 @@
 
 #include "actors/link/rank_codec.hpp"
 
+#include <algorithm>
 #include <capnp/message.h>
 #include <capnp/serialize.h>
 #include <chrono>
@@ -15,7 +16,8 @@ namespace {
 
 using Time = gpu::ByteStream::Time;
 
-constexpr std::chrono::seconds kFarewell{5};
+constexpr std::chrono::seconds kFarewell{5}, kLastWords{1};
+constexpr std::uint32_t kLongestText = 2048;
 constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 36;  // of a task; more is no task
 
 Time after(std::chrono::milliseconds time) {
@@ -36,6 +38,18 @@ std::string send(gpu::ByteStream& stream, capnp::MessageBuilder& message, Time d
   return problem;
 }
 
+/// All that a rank has to say to rank 0.
+struct Word {
+  enum class Kind : std::uint32_t {
+    heard = 1,
+    failed = 2
+  } kind;  // the run is over; a text follows
+  std::uint32_t size;
+};
+std::span<std::byte> bytes_of(Word& word) {
+  return std::as_writable_bytes(std::span(&word, 1));
+}
+
 class CirclePeers final : public RankPeers {
  public:
   explicit CirclePeers(const RankCirclePlan& plan) : deadline_(plan.deadline), circle_(plan) {}
@@ -45,9 +59,9 @@ class CirclePeers final : public RankPeers {
     const Time until = after(kFarewell);
     for (const auto& stream : circle_.tasks())
       static_cast<void>(send(*stream, message, until));  // who is lost needs no farewell
-    std::byte heard{};  // by who is through with all tasks; until all are, nobody hangs up
+    Word word{};  // of who is through with all tasks; until all are, nobody hangs up
     for (const auto& stream : circle_.tasks())
-      static_cast<void>(stream->receive(std::span(&heard, 1), until));
+      static_cast<void>(stream->receive(bytes_of(word), until));
   }
   std::shared_ptr<gpu::Communicator> communicator() override { return circle_.communicator(); }
   std::string tell(const RankTask& task) override {
@@ -60,6 +74,19 @@ class CirclePeers final : public RankPeers {
       if (!problem.empty()) return "learner rank " + std::to_string(rank) + ": " + problem;
     }
     return "";
+  }
+  std::string last_words() override {
+    std::string all;
+    const Time until = after(kLastWords);
+    for (const auto& stream : circle_.tasks()) {
+      Word word{};
+      if (!stream->receive(bytes_of(word), until).empty() || word.kind != Word::Kind::failed)
+        continue;
+      std::string text(std::min(word.size, kLongestText), ' ');
+      if (stream->receive(std::as_writable_bytes(std::span(text)), until).empty())
+        all += (all.empty() ? "" : "; ") + text;
+    }
+    return all;
   }
 
  private:
@@ -92,7 +119,15 @@ std::string RankService::run() {
   } catch (const std::exception& error) {
     why = error.what();
   }
-  if (!why.empty()) circle_.communicator()->abort(name_ + ": " + why);
+  if (!why.empty() && !leaving_) {
+    const std::string text = name_ + ": " + why.substr(0, kLongestText / 2);
+    Word word{Word::Kind::failed, static_cast<std::uint32_t>(text.size())};
+    gpu::ByteStream& stream = *circle_.tasks().front();
+    static_cast<void>(stream.send(bytes_of(word), after(kFarewell)));
+    static_cast<void>(stream.send(std::as_bytes(std::span(text)), after(kFarewell)));
+    circle_.communicator()->abort(text);
+    static_cast<void>(stream.receive(bytes_of(word), after(kFarewell)));  // until rank 0 hangs up
+  }
   return leaving_ ? std::string() : why;
 }
 
@@ -116,10 +151,10 @@ bool RankService::next(std::string& why) {
       options);
   auto read = read_task(reader.getRoot<wire::RankTask>(), setup_.update);
   if (std::holds_alternative<RankFarewell>(read)) {
-    std::byte heard{1};
+    Word word{Word::Kind::heard, 0};
     gpu::ByteStream& stream = *circle_.tasks().front();
-    static_cast<void>(stream.send(std::span(&heard, 1), after(kFarewell)));
-    static_cast<void>(stream.receive(std::span(&heard, 1), after(kFarewell)));  // until it hangs up
+    static_cast<void>(stream.send(bytes_of(word), after(kFarewell)));
+    static_cast<void>(stream.receive(bytes_of(word), after(kFarewell)));  // until it hangs up
     return false;
   }
   auto& task = std::get<RankTask>(read);

@@ -3,6 +3,7 @@
 
 #include "actors/link/circle_peers.hpp"
 #include "actors/link/rank_codec.hpp"
+#include "gpu/error.hpp"
 #include "gpu/training/rank_team.hpp"
 #include "tests/support/actor_fixture.hpp"
 #include "tests/support/bigram.hpp"
@@ -253,6 +254,29 @@ TEST_CASE(
                 },
                 true),
             "refused: its certificate is that of learner-0"));
+}
+
+TEST_CASE("rank 0 hears why another failed") {
+  Ranks ranks(2);
+  const LearnerSetup setup = setup_for(*ranks.run.telemetry, 2, false);
+  LearnerSetup broken = setup;
+  broken.ranks.engine = []() -> std::unique_ptr<gpu::TrainingEngine> {
+    throw gpu::Error("no memory for an engine");
+  };
+  auto other = std::async(std::launch::async, [&] {
+    RankService service(ranks.plan(1), broken, "learner-1");
+    return service.run();
+  });
+  auto peers = circle_peers(ranks.plan(0));
+  gpu::RankTeamSetup here = setup.ranks;
+  here.meet = [&] { return peers->communicator(); };
+  {
+    gpu::RankTeam team(here);
+    CHECK(team.run([](int, gpu::TrainingEngine& engine) { engine.gather({1.0}); }) != "");
+    CHECK(peers->last_words() == "learner-1: no memory for an engine");
+  }
+  peers.reset();
+  CHECK(other.get() == "no memory for an engine");
 }
 
 TEST_CASE("a rank that does not come is named with its address") {
