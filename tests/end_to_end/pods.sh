@@ -135,7 +135,7 @@ ends_well() {  # NAME: at SIGTERM
 for name in generator-7f9c-x0 verifier-7f9c-x0 broadcaster-0; do  # a rolling restart
   ends_well $name
   podman start "$name-troupe" > /dev/null
-  until_true 120 times "$name \(.*\) from" 2
+  until_true 120 times "${name%-0} \(.*\) from" 2  # the pod of a StatefulSet joins by its role
 done
 logged 'generator-7f9c-x0 has left' || fail "the generator handed over nothing"
 say "generator, verifier and broadcaster have been ended and started again"
