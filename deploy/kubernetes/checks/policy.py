@@ -1,10 +1,12 @@
 """What must hold of a rendered overlay, beyond that a cluster would take it: operations.md 1.2 to 1.4.
 
-problems(documents) gives sentences, each with the object it is about; none means that all is well.
+problems(documents, exported) gives sentences, each with the object it is about; none means that all is well.
 A checking tool; nothing of Troupe runs it.
 """
 import re
 import tomllib
+
+import yaml
 
 WORKLOADS = {"StatefulSet", "Deployment", "Job", "JobSet"}
 NAME = "app.kubernetes.io/name"
@@ -41,10 +43,11 @@ def selects(selector, labels):
 
 
 class Overlay:
-    """The documents of one overlay, and what the rules keep asking of them."""
+    """The documents of one overlay, and what the rules keep asking of them. exported: names of metrics that there are."""
 
-    def __init__(self, documents):
+    def __init__(self, documents, exported):
         self.documents = documents
+        self.exported = exported
         self.workloads = [d for d in documents if d["kind"] in WORKLOADS]
 
     def of(self, kind):
@@ -266,6 +269,44 @@ def scaling(overlay):
             yield each, "does not say how fast"
 
 
+def metrics_in(query):
+    """Of a PromQL query or an adapter's series query: those of Troupe and its recording rules."""
+    for name in re.findall(r"[a-zA-Z_][a-zA-Z0-9_:]*", re.sub(r'"[^"]*"', "", query)):
+        if name.startswith("troupe_") or ":troupe_" in name:
+            yield name
+    for pattern in re.findall(r'__name__=~"([^"]*)"', query):
+        prefix, _, rest = pattern.partition("(")
+        yield from (prefix + each for each in rest.rstrip(")").split("|")) if rest else [pattern]
+
+
+def adapted(overlay):
+    """(rules, name) of every metric that prometheus-adapter is to give; without a name of its own, that of its series."""
+    for each in overlay.of("ConfigMap"):
+        for rule in (yaml.safe_load(each.get("data", {}).get("adapter-rules.yaml", "{}")) or {}).get("rules", []):
+            for name in metrics_in(rule["seriesQuery"]):
+                yield each, rule.get("name", {}).get("as", name), [name, *metrics_in(rule["metricsQuery"])]
+
+
+def signals(overlay):
+    """Whoever scales by what nobody exports never scales, and says nothing."""
+    given = set()
+    for each, name, sources in adapted(overlay):
+        given.add(name)
+        yield from ((each, f"asks for {source}, which nobody exports") for source in sources if source not in overlay.exported)
+    for each in overlay.of("HorizontalPodAutoscaler"):
+        for metric in each["spec"].get("metrics", []):
+            source = metric.get("object") or metric.get("pods") or {}
+            name = source.get("metric", {}).get("name")
+            if name not in given:
+                yield each, f"scales by {name}, which the adapter does not give"
+    for each in overlay.of("ScaledObject"):
+        for trigger in each["spec"]["triggers"]:
+            asked = set(metrics_in(trigger["metadata"]["query"]))
+            yield from ((each, f"asks for {name}, which nobody exports") for name in sorted(asked - overlay.exported))
+            if not asked:
+                yield each, "scales by no metric of Troupe"
+
+
 def peers(overlay, rule, key):
     """Names of the workloads that a rule lets in or out; None: everybody."""
     found = set()
@@ -322,9 +363,9 @@ def network(overlay):
             yield subject, f"{edge[0]} -> {edge[1]}:{edge[2]} is allowed and not in the role graph"
 
 
-def problems(documents):
-    overlay = Overlay(documents)
+def problems(documents, exported):
+    overlay = Overlay(documents, exported)
     found = []
-    for rules in (objects, pods, selectors, scaling, network):
+    for rules in (objects, pods, selectors, scaling, signals, network):
         found += [f"{title(each)}: {text}" for each, text in rules(overlay)]
     return found
