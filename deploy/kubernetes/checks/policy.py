@@ -56,6 +56,11 @@ class Overlay:
     def named(self, kind, name):
         return next((d for d in self.of(kind) if d["metadata"]["name"] == name), None)
 
+    def secrets(self):
+        """Names of those that hold a certificate: of site/pki, or made by cert-manager."""
+        made = {c["spec"]["secretName"] for c in self.of("Certificate") if not c["spec"].get("isCA")}
+        return made | {each["metadata"]["name"] for each in self.of("Secret")}
+
     def config(self):
         for each in self.of("ConfigMap"):
             if "config.toml" in each.get("data", {}):
@@ -99,6 +104,30 @@ def objects(overlay):
             yield each, "holds the authority's key"
 
 
+def certificates(overlay):
+    """cert-manager's: a certificate speaks for the role whose pods mount it, and for the names that the others dial."""
+    dialled = {to for _, to, _ in overlay.role_edges()}
+    for each in overlay.of("Certificate"):
+        spec = each["spec"]
+        if not overlay.named("Issuer", spec["issuerRef"]["name"]):
+            yield each, "has no issuer"
+        if spec.get("isCA"):
+            continue
+        uris = spec.get("uris", [])
+        identity = re.fullmatch(r"troupe://([a-z-]+)/[a-z0-9-]+\*?", uris[0]) if len(uris) == 1 else None
+        mounting = {labels_of(w)[NAME] for w in overlay.workloads for v in pod_of(w)["spec"]["volumes"]
+                    if v.get("secret", {}).get("secretName") == spec["secretName"]}
+        if not identity or mounting - {identity[1]}:
+            yield each, f"does not speak for {', '.join(sorted(mounting)) or 'anybody'}"
+        for name in mounting & dialled:
+            if name not in spec.get("dnsNames", []) or "server auth" not in spec["usages"]:
+                yield each, f"{name} is dialled, and this is not for it"
+    if overlay.of("Certificate"):
+        for each in overlay.workloads:
+            if "--set=network.revocation-list=false" not in pod_of(each)["spec"]["containers"][0]["args"]:
+                yield each, "waits for a list of revocations, which cert-manager does not make"
+
+
 def pods(overlay):
     for each in overlay.workloads:
         spec = pod_of(each)["spec"]
@@ -132,7 +161,7 @@ def volumes(overlay, spec):
         if "secret" in volume:
             if volume["secret"].get("defaultMode") != 0o400:
                 yield f"the keys in {volume['name']} are readable by more than their owner"
-            if not overlay.named("Secret", volume["secret"]["secretName"]):
+            if volume["secret"]["secretName"] not in overlay.secrets():
                 yield f"Secret {volume['secret']['secretName']} does not exist"
         if "configMap" in volume and not overlay.named("ConfigMap", volume["configMap"]["name"]):
             yield f"ConfigMap {volume['configMap']['name']} does not exist"
@@ -366,6 +395,6 @@ def network(overlay):
 def problems(documents, exported):
     overlay = Overlay(documents, exported)
     found = []
-    for rules in (objects, pods, selectors, scaling, signals, network):
+    for rules in (objects, certificates, pods, selectors, scaling, signals, network):
         found += [f"{title(each)}: {text}" for each, text in rules(overlay)]
     return found
