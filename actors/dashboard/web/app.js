@@ -94,7 +94,7 @@
     const known = {}, m = state.metrics ?? {}, newest = state.newest;
     const add = (role, sub) => { known[role] = { actors: (state.actors ?? []).filter(a => a.role === role), sub: sub.filter(Boolean) }; };
     const versions = Object.values(m.troupe_generator_weights_version ?? {});
-    add('generator', [perSecond(rate(state, s => s.ledger?.generated_tokens)), versions.length ? 'version ' + Math.min(...versions) + (Math.max(...versions) > Math.min(...versions) ? '–' + Math.max(...versions) : '') : null]);
+    add('generator', [perSecond(rate(state, s => s.ledger?.generated_tokens)), versions.length ? Math.max(...versions) > Math.min(...versions) ? 'v' + Math.min(...versions) + '–' + Math.max(...versions) : 'version ' + versions[0] : null]);
     add('verifier', [m.troupe_verifier_queue_depth ? count(sum(m.troupe_verifier_queue_depth)) + ' waiting' : null]);
     add('replay buffer', [state.ledger ? count(state.ledger.buffered_rollouts) + ' waiting' : null, state.ledger ? count(state.ledger.in_flight_rollouts) + ' in flight' : null]);
     add('learner', [perSecond(rate(state, s => s.ledger?.trained_tokens)), newest ? 'at version ' + (newest.version + 1) : null]);
@@ -228,7 +228,7 @@
     const log = await (await fetch('/api/events')).json();
     at('events').replaceChildren(...log.newest.reverse().map(event => {
       const row = make('li');
-      row.append(make('span', 'when', clock(event.seconds)), make('span', 'what', event.kind), make('span', 'text', event.text));
+      row.append(make('span', 'when', clock(event.seconds)), make('span', 'what', event.kind.replace(/_/g, ' ')), make('span', 'text', event.text));
       return row;
     }));
   }
