@@ -37,6 +37,7 @@ using step_atom = caf::atom_constant<caf::atom("step")>;
 using check_atom = caf::atom_constant<caf::atom("check")>;
 using join_atom = caf::atom_constant<caf::atom("join")>;
 using publish_atom = caf::atom_constant<caf::atom("publish")>;
+using prepare_atom = caf::atom_constant<caf::atom("prepare")>;
 using begin_atom = caf::atom_constant<caf::atom("begin")>;
 using stop_atom = caf::atom_constant<caf::atom("stop")>;
 using hand_over_atom = caf::atom_constant<caf::atom("hand_over")>;
@@ -59,6 +60,7 @@ struct GeneratorTotals {
   std::uint64_t held = 0;  // finished rollouts that no verifier has taken yet
 };
 
+struct ReadyWeights;    // actors/generator/preparer.hpp
 struct LearnerPlan;     // actors/learner/learner.hpp
 struct EvaluationPlan;  // actors/evaluator/evaluate.hpp
 struct EvaluationResult;
@@ -109,6 +111,10 @@ using Generator =
                      caf::replies_to<stop_atom>::with<GeneratorTotals>,
                      caf::replies_to<hand_over_atom>::with<GeneratorTotals>,
                      caf::reacts_to<step_atom>, caf::reacts_to<check_atom>>;
+
+/// Gets weights ready for a generator that decodes meanwhile. Detached.
+///   prepare Weights -> ReadyWeights   attests them and lays them out for the engine
+using Preparer = caf::typed_actor<caf::replies_to<prepare_atom, Weights>::with<ReadyWeights>>;
 
 /// Grades rollouts. Detached.
 ///   join   name, Generator   works for this generator from now on, until it is gone
@@ -182,6 +188,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::BatchPtr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::LedgerRecord)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::GeneratorTotals)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::Weights)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::ReadyWeights)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::LearnerPlanPtr)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::LearnerOutcome)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::StageEndPtr)

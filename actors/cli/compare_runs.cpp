@@ -1,5 +1,6 @@
 #include "actors/cli/compare_runs.hpp"
 
+#include "actors/dashboard/run_reader.hpp"
 #include "actors/telemetry/charts.hpp"
 #include "actors/telemetry/report_style.hpp"
 #include "actors/telemetry/text.hpp"
@@ -70,33 +71,33 @@ std::map<std::string, std::string> read_config(const fs::path& file) {
   return config;
 }
 
-void add_point(const Json& line, const char* key, RunFiles::Curve& curve) {
-  if (line.contains(key) && line[key].is_number())
-    curve.emplace_back(line.value("update", 0.0), line[key].get<double>());
+using Curves = std::map<std::string, RunFiles::Curve>;
+
+/// What is drawn of the updates of an rl stage.
+const std::vector<std::pair<const char*, double RolloutUpdateRecord::*>>& drawn_figures() {
+  using Record = RolloutUpdateRecord;
+  static const std::vector<std::pair<const char*, double Record::*>> figures = {
+      {"reward_mean", &Record::reward_mean},
+      {"pass_rate", &Record::pass_rate},
+      {"mean_response_tokens", &Record::response_tokens_mean},
+      {"entropy", &Record::entropy},
+      {"kl_behaviour", &Record::kl_behaviour},
+      {"gradient_norm", &Record::gradient_norm},
+      {"signal_share", &Record::signal_share},
+      {"log_prob_gap", &Record::log_prob_gap_mean}};
+  return figures;
 }
 
-void read_curves(const fs::path& file, RunFiles& run) {
-  std::istringstream lines(whole_file(file, "every run directory has the figures of its updates"));
-  std::string stage;
-  for (std::string text; std::getline(lines, text);) {
-    const Json line = Json::parse(text, nullptr, false);
-    if (!line.is_object()) continue;  // the last line of a run that was killed
-    const std::string type = line.value("type", "");
-    if (type == "stage_begins") stage = line.value("name", "");
-    if (type == "update") {
-      auto& curves = run.curves[stage];
-      for (const char* key : {"reward_mean", "pass_rate", "mean_response_tokens", "entropy",
-                              "kl_behaviour", "gradient_norm", "signal_share"})
-        add_point(line, key, curves[key]);
-      if (line.contains("log_prob_gap") && line["log_prob_gap"].is_object())
-        add_point(Json{{"update", line.value("update", 0)},
-                       {"log_prob_gap", line["log_prob_gap"].value("mean", 0.0)}},
-                  "log_prob_gap", curves["log_prob_gap"]);
-    }
-    if (type == "evaluation")
-      for (const char* key : {"pass_rate_sampled", "pass_rate_greedy"})
-        add_point(line, key, run.curves[stage][key]);
+Curves curves_of(const StageLog& stage) {
+  Curves curves;
+  for (const RolloutUpdateRecord& update : stage.rollout_updates)
+    for (const auto& [name, figure] : drawn_figures())
+      curves[name].emplace_back(update.update, update.*figure);
+  for (const EvaluationRecord& evaluation : stage.evaluations) {
+    curves["pass_rate_sampled"].emplace_back(evaluation.update, evaluation.pass_rate_sampled);
+    curves["pass_rate_greedy"].emplace_back(evaluation.update, evaluation.pass_rate_greedy);
   }
+  return curves;
 }
 
 // Tables.
@@ -248,7 +249,9 @@ RunFiles read_run_files(const fs::path& directory) {
       whole.has_filename() ? whole.filename().string() : whole.parent_path().filename().string();
   run.summary = read_summary(directory / "summary.json");
   run.config = read_config(directory / "config.toml");
-  read_curves(directory / "metrics.jsonl", run);
+  for (const StageLog& stage : read_run(directory).stages)
+    if (Curves curves = curves_of(stage); !curves.empty())
+      run.curves[stage.name] = std::move(curves);
   return run;
 }
 

@@ -27,6 +27,10 @@ void GeneratorState::begin(Self self, GeneratorPlan plan, ReplayBuffer buffer,
   batch_ = std::make_unique<gpu::ContinuousBatch>(*engine_, plan_.sampling, plan_.seed,
                                                   plan_.cache_after_swap);
   assignments_.emplace(plan_.name);
+  const PreparerPlan preparing{plan_.name, engine_, plan_.elements, plan_.telemetry};
+  preparer_ = self_->getf(caf::abstract_actor::is_detached_flag)
+                  ? self_->spawn<caf::linked + caf::detached>(preparer, preparing)
+                  : self_->spawn<caf::linked>(preparer, preparing);
   ask_for_weights();
   show_waiting();
   self_->delayed_send(self_, plan_.deadlines.check_interval(), check_atom::value);
@@ -55,12 +59,19 @@ void GeneratorState::ask_for_weights() {
 void GeneratorState::take_weights(const Weights& weights) {
   if (stopping_) return;
   if (!weights) return ask_for_weights();  // none yet
-  activity_->enter("swap weights", true);
-  const auto begin = Clock::now();
-  const bool intact =
-      weights.elements() == plan_.elements &&
-      gpu::weights_digest(weights.values().get(), weights.elements()) == weights.digest();
-  if (!intact) {
+  constexpr int kPatience = 10;            // a version may be of many GB
+  self_->request(preparer_, kPatience * plan_.deadlines.request, prepare_atom::value, weights)
+      .then(timed_([this](const ReadyWeights& ready) { swap(ready); }),
+            [this](const caf::error& error) {
+              timed_out(*plan_.telemetry, error);
+              end_if_lost(error, "weights");
+            });
+}
+
+void GeneratorState::swap(const ReadyWeights& ready) {
+  if (stopping_) return;
+  const Weights& weights = ready.weights;
+  if (!ready.prepared) {
     constexpr int kMismatchLimit = 3;
     plan_.telemetry->metrics().counter("troupe_broadcaster_checksum_mismatch_total").Increment();
     count_dropped(*plan_.telemetry, to_string(Errc::digest_mismatch));
@@ -70,7 +81,9 @@ void GeneratorState::take_weights(const Weights& weights) {
     return ask_for_weights();
   }
   mismatches_ = 0;
-  batch_->swap(weights.values(), weights.version());
+  activity_->enter("swap weights", true);
+  const auto begin = Clock::now();
+  batch_->swap(ready.prepared, weights.version());
   has_weights_ = true;
   plan_.telemetry->meets("weights", true);
   if (Lineage* lineage = plan_.telemetry->lineage())

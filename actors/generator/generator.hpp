@@ -2,6 +2,7 @@
 // The generator's actor: a shell around continuous batching, assignments and the outbox.
 #include "actors/generator/assignments.hpp"
 #include "actors/generator/lending.hpp"
+#include "actors/generator/preparer.hpp"
 #include "actors/interfaces.hpp"
 #include "actors/telemetry/telemetry.hpp"
 #include "actors/timed.hpp"
@@ -55,6 +56,7 @@ class GeneratorState {
  private:
   void ask_for_weights();
   void take_weights(const Weights& weights);
+  void swap(const ReadyWeights& ready);
   void ask_for_tickets();
   void take_tickets(const Tickets& tickets);
   void deliver(const std::vector<gpu::Completion>& completions);
@@ -69,7 +71,8 @@ class GeneratorState {
   GeneratorPlan plan_;
   ReplayBuffer buffer_;
   Broadcaster broadcaster_;
-  std::unique_ptr<gpu::Engine> engine_;
+  std::shared_ptr<gpu::Engine> engine_;
+  Preparer preparer_;
   std::unique_ptr<gpu::ContinuousBatch> batch_;
   std::optional<Assignments> assignments_;
   Lending lending_;

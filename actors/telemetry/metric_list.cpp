@@ -39,6 +39,8 @@ std::vector<MetricDefinition> generator_metrics() {
        "actor"},
       {"troupe_generator_weights_swap_seconds", histogram, "seconds",
        "Time between two decode steps spent on taking a new version.", "", kMicroToSeconds},
+      {"troupe_generator_weights_prepare_seconds", histogram, "seconds",
+       "Time to attest a version and lay it out, beside decoding.", "", kMicroToSeconds},
       {"troupe_generator_partial_resumes_total", counter, "rollouts",
        "Rollouts that went on from what a generator that left had sampled."},
       {"troupe_generator_mixed_version_rollouts_total", counter, "rollouts",

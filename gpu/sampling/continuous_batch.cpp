@@ -55,12 +55,12 @@ void ContinuousBatch::require_known(const std::vector<std::int32_t>& tokens,
   }
 }
 
-void ContinuousBatch::swap(FlatWeights weights, std::uint64_t version) {
+void ContinuousBatch::swap(const PreparedPtr& weights, std::uint64_t version) {
   if (has_weights_ && version < version_ && !live_.empty()) {
     throw Error("weights of version " + std::to_string(version) + " come after version " +
                 std::to_string(version_) + ": the versions within a completion must ascend");
   }
-  engine_.swap(std::move(weights));
+  engine_.swap(weights);
   version_ = version;
   has_weights_ = true;
   if (cache_ == CacheAfterSwap::recompute) {

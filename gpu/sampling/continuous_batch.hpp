@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <deque>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace troupe::gpu {
@@ -59,8 +60,11 @@ class ContinuousBatch {
   /// has ended already is finished at once.
   void submit(GenerationRequest request);
 
-  /// Takes weights of `version` between two steps. Nothing is dropped.
-  void swap(FlatWeights weights, std::uint64_t version);
+  /// Takes weights of `version`, prepared by the engine, between two steps. Nothing is dropped.
+  void swap(const PreparedPtr& weights, std::uint64_t version);
+  void swap(FlatWeights weights, std::uint64_t version) {
+    swap(engine_.prepare(std::move(weights)), version);
+  }
   std::uint64_t version() const { return version_; }
 
   /// One forward pass: a token for each live sequence; waiting requests whose min_version is held

@@ -6,6 +6,7 @@
 #include "gpu/sampling/worker_threads.hpp"
 
 #include <algorithm>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -23,6 +24,12 @@ DecodeModel model_of(const DecoderConfig& config, std::int32_t slots, std::int32
   return {kernels, std::move(decoder), std::move(cache), std::move(rotations), nullptr};
 }
 
+struct PackedWeights final : PreparedWeights {
+  PackedWeights(FlatWeights given, PackedDecoder packed)
+      : PreparedWeights(std::move(given)), decoder(std::move(packed)) {}
+  PackedDecoder decoder;
+};
+
 /// The rows of a call that one thread computes.
 struct Share {
   std::vector<Row> rows;
@@ -33,7 +40,8 @@ class CpuEngine final : public Engine {
  public:
   CpuEngine(const DecoderConfig& config, std::int32_t slots, std::int32_t capacity,
             std::int32_t threads, const DecodeKernels& kernels)
-      : lengths_(config, slots, capacity),
+      : config_(config),
+        lengths_(config, slots, capacity),
         capacity_(capacity),
         model_(model_of(config, slots, capacity, kernels)),
         workers_(static_cast<std::size_t>(std::max(1, threads))),
@@ -55,9 +63,18 @@ class CpuEngine final : public Engine {
     lengths_.copy(from, to, length);
     if (from != to) model_.cache.copy_prefix(from, to, length);
   }
-  void swap(FlatWeights weights) override {
-    model_.decoder.pack(weights.get());
-    model_.weights = std::move(weights);
+  PreparedPtr prepare(FlatWeights weights) override {
+    auto packed = room();
+    packed->decoder.pack(weights.get());
+    packed->values = std::move(weights);
+    return packed;
+  }
+  void swap(const PreparedPtr& weights) override {
+    auto packed = std::static_pointer_cast<PackedWeights>(weights);
+    std::swap(model_.decoder, packed->decoder);
+    model_.weights = std::move(packed->values);
+    const std::lock_guard lock(spare_mutex_);
+    spare_ = std::move(packed);
   }
 
   std::int32_t slots() const override { return static_cast<std::int32_t>(share_of_slot_.size()); }
@@ -66,8 +83,10 @@ class CpuEngine final : public Engine {
   bool batch_invariant() const override { return true; }
 
  private:
+  std::shared_ptr<PackedWeights> room();
   std::size_t share_out(std::span<const Row> rows, std::span<const std::int32_t> wanted);
 
+  const DecoderConfig config_;
   SlotLengths lengths_;
   std::int32_t capacity_;
   DecodeModel model_;
@@ -75,7 +94,18 @@ class CpuEngine final : public Engine {
   std::vector<DecodePass> passes_;  // one per worker
   std::vector<Share> shares_;
   std::vector<std::int32_t> share_of_slot_;  // in the call under way; -1: none yet
+  std::mutex spare_mutex_;
+  std::shared_ptr<PackedWeights>
+      spare_;  // what the last swap left: new memory costs more than packing
 };
+
+std::shared_ptr<PackedWeights> CpuEngine::room() {
+  {
+    const std::lock_guard lock(spare_mutex_);
+    if (spare_) return std::exchange(spare_, nullptr);
+  }
+  return std::make_shared<PackedWeights>(nullptr, PackedDecoder(config_));
+}
 
 /// All rows of a slot go to one thread, since later ones attend to earlier ones. Returns the number
 /// of threads.

@@ -26,7 +26,7 @@ struct DecodeModel {
   PackedDecoder decoder;
   KvCache cache;
   RotationTables rotations;
-  FlatWeights weights;  // as packed; embeddings are read from here
+  FlatWeights weights;  // as packed; embeddings are read from here; null: none yet
 };
 
 /// A row whose logits are wanted, and which row of the logits they become.

@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 
 namespace troupe::gpu {
 
@@ -18,8 +19,19 @@ struct Row {
   std::int32_t token;
 };
 
+/// Weights as an engine reads them. Each engine derives what it needs besides the values.
+struct PreparedWeights {
+  explicit PreparedWeights(FlatWeights given) : values(std::move(given)) {}
+  virtual ~PreparedWeights() = default;
+  PreparedWeights(const PreparedWeights&) = delete;
+  PreparedWeights& operator=(const PreparedWeights&) = delete;
+
+  FlatWeights values;
+};
+using PreparedPtr = std::shared_ptr<PreparedWeights>;
+
 /// Forward passes over a KV cache of `slots()` sequences of up to `capacity()` tokens.
-/// Used by one thread at a time.
+/// Used by one thread at a time, but for prepare().
 class Engine {
  public:
   virtual ~Engine() = default;
@@ -34,9 +46,14 @@ class Engine {
   /// Makes the first `length` positions of slot `to` equal to those of slot `from`.
   virtual void copy_prefix(std::int32_t from, std::int32_t to, std::int32_t length) = 0;
 
-  /// Takes other weights between two forward calls; the cache stays. Holds `weights` until the next
-  /// swap.
-  virtual void swap(FlatWeights weights) = 0;
+  /// All of a change of weights that takes long, beside the other calls: one thread at a time, but any.
+  virtual PreparedPtr prepare(FlatWeights weights) {
+    return std::make_shared<PreparedWeights>(std::move(weights));
+  }
+  /// Takes other weights between two forward calls; the cache stays. Holds the values until the next
+  /// swap. REQUIRES: from prepare() of this engine, and given once.
+  virtual void swap(const PreparedPtr& weights) = 0;
+  void swap(FlatWeights weights) { swap(prepare(std::move(weights))); }
 
   virtual std::int32_t slots() const = 0;
   virtual std::int32_t capacity() const = 0;

@@ -20,8 +20,11 @@
 #include <algorithm>
 #include <array>
 #include <c10/core/InferenceMode.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <cmath>
 #include <limits>
+#include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -65,6 +68,36 @@ at::Tensor additive(const at::Tensor& hidden) {
                    at::scalar_tensor(0.0f, options));
 }
 
+struct TorchWeights final : PreparedWeights {
+  using PreparedWeights::PreparedWeights;
+  at::Tensor on_device;  // away from the CPU: the values there
+  DecoderViews views;
+  std::vector<at::Tensor> qk_norms;  // [heads + kv_heads, head_dim] per layer
+};
+
+/// Work of this thread for as long as it lives, beside what others compute on the device; the CPU has no such thing.
+class SideStream {
+ public:
+  explicit SideStream(c10::Device device) {
+    if (device.is_cpu()) return;
+    guard_.emplace(device.type());
+    stream_ = guard_->getStreamFromGlobalPool(device);
+    before_ = guard_->exchangeStream(*stream_);
+  }
+  SideStream(const SideStream&) = delete;
+  SideStream& operator=(const SideStream&) = delete;
+  ~SideStream() {
+    if (guard_) guard_->exchangeStream(*before_);
+  }
+  void finish() const {
+    if (guard_) guard_->synchronizeStream(*stream_);
+  }
+
+ private:
+  std::optional<c10::impl::VirtualGuardImpl> guard_;
+  std::optional<c10::Stream> stream_, before_;
+};
+
 class TorchEngine final : public Engine {
  public:
   TorchEngine(const DecoderConfig& config, std::int32_t slots, std::int32_t capacity,
@@ -73,7 +106,8 @@ class TorchEngine final : public Engine {
   void forward(std::span<const Row> rows, std::span<const std::int32_t> wanted,
                float* logits) override;
   void copy_prefix(std::int32_t from, std::int32_t to, std::int32_t length) override;
-  void swap(FlatWeights weights) override;
+  PreparedPtr prepare(FlatWeights weights) override;
+  void swap(const PreparedPtr& weights) override;
 
   std::int32_t slots() const override { return slots_; }
   std::int32_t capacity() const override { return capacity_; }
@@ -81,8 +115,9 @@ class TorchEngine final : public Engine {
   bool batch_invariant() const override { return false; }
 
  private:
-  Step prepare(std::span<const Row> rows, const Plan& plan) const;
-  void prepare_runs(const Plan& plan, Step& step) const;
+  at::Tensor device_room(const at::Tensor& values);
+  Step step_of(std::span<const Row> rows, const Plan& plan) const;
+  void add_runs(const Plan& plan, Step& step) const;
   at::Tensor layer(std::size_t index, const at::Tensor& x, const Plan& plan, const Step& step);
   at::Tensor attend(std::size_t index, const at::Tensor& queries, const Plan& plan,
                     const Step& step) const;
@@ -101,11 +136,9 @@ class TorchEngine final : public Engine {
   std::vector<std::array<at::Tensor, 2>> cache_;  // keys and values of each layer: views of it
   at::Tensor cos_, sin_;  // [capacity, heads + kv_heads, head_dim], scaled as in Step
   SlotLengths lengths_;
-  FlatWeights weights_;
-  std::array<at::Tensor, 2> device_weights_;  // away from the CPU: the current version and the next
-  std::size_t current_ = 0;
-  DecoderViews views_;
-  std::vector<at::Tensor> qk_norms_;  // [heads + kv_heads, head_dim] per layer
+  std::shared_ptr<TorchWeights> weights_;  // null: none yet
+  std::mutex spare_mutex_;
+  at::Tensor spare_;  // away from the CPU: where the version before was; the next one goes there
 };
 
 Plan plan_of(std::span<const Row> rows) {
@@ -163,24 +196,37 @@ TorchEngine::TorchEngine(const DecoderConfig& config, std::int32_t slots, std::i
   sin_ = widen(sin.narrow(0, 0, capacity_), config, -1.0);
 }
 
-void TorchEngine::swap(FlatWeights weights) {
+at::Tensor TorchEngine::device_room(const at::Tensor& values) {
+  {
+    const std::lock_guard lock(spare_mutex_);
+    if (spare_.defined()) return std::exchange(spare_, {});
+  }
+  return at::empty(values.sizes(), values.options().device(device_));
+}
+
+PreparedPtr TorchEngine::prepare(FlatWeights weights) {
   const c10::InferenceMode guard;
+  const SideStream stream(device_);
   const auto elements = static_cast<std::int64_t>(manifest_of(config_).elements);
   at::Tensor flat = at::from_blob(const_cast<float*>(weights.get()), {elements}, at::kFloat);
-  if (!device_.is_cpu()) {
-    current_ = 1 - current_;
-    at::Tensor& buffer = device_weights_[current_];
-    if (!buffer.defined()) buffer = at::empty({elements}, flat.options().device(device_));
-    flat = buffer.copy_(flat);
-  }
-  views_ = views_of(config_, flat);
-  qk_norms_.clear();
-  for (const LayerViews& views : views_.layers) {
+  auto prepared = std::make_shared<TorchWeights>(std::move(weights));
+  if (!device_.is_cpu()) flat = prepared->on_device = device_room(flat).copy_(flat);
+  prepared->views = views_of(config_, flat);
+  for (const LayerViews& views : prepared->views.layers) {
     if (!config_.qk_norm) break;
-    qk_norms_.push_back(at::cat(
+    prepared->qk_norms.push_back(at::cat(
         {views.q_norm.expand({heads_, head_dim_}), views.k_norm.expand({kv_heads_, head_dim_})}));
   }
-  weights_ = std::move(weights);
+  stream.finish();
+  return prepared;
+}
+
+/// No forward call reads the version before any more: each ends with its logits on the host.
+void TorchEngine::swap(const PreparedPtr& weights) {
+  const auto before = std::exchange(weights_, std::static_pointer_cast<TorchWeights>(weights));
+  if (!before) return;
+  const std::lock_guard lock(spare_mutex_);
+  spare_ = std::move(before->on_device);
 }
 
 void TorchEngine::forward(std::span<const Row> rows, std::span<const std::int32_t> wanted,
@@ -190,21 +236,21 @@ void TorchEngine::forward(std::span<const Row> rows, std::span<const std::int32_
   if (rows.empty()) return;
   const c10::InferenceMode guard;
   const Plan plan = plan_of(rows);
-  const Step step = prepare(rows, plan);
+  const Step step = step_of(rows, plan);
   Indices tokens;
   for (const Row& row : rows) tokens.push_back(row.token);
-  at::Tensor x = views_.embeddings.index_select(0, indices(tokens));
-  for (std::size_t i = 0; i < views_.layers.size(); ++i) x = layer(i, x, plan, step);
+  at::Tensor x = weights_->views.embeddings.index_select(0, indices(tokens));
+  for (std::size_t i = 0; i < weights_->views.layers.size(); ++i) x = layer(i, x, plan, step);
   if (wanted.empty()) return;
   if (wanted.size() < rows.size()) {
     x = x.index_select(0, indices(Indices(wanted.begin(), wanted.end())));
   }
   at::Tensor out = at::from_blob(logits, {x.size(0), config_.vocab_size}, at::kFloat);
-  const at::Tensor normed = norm(x, views_.final_norm);
+  const at::Tensor normed = norm(x, weights_->views.final_norm);
   if (device_.is_cpu()) {
-    at::mm_out(out, normed, views_.head.t());
+    at::mm_out(out, normed, weights_->views.head.t());
   } else {
-    out.copy_(at::mm(normed, views_.head.t()));
+    out.copy_(at::mm(normed, weights_->views.head.t()));
   }
 }
 
@@ -222,7 +268,7 @@ at::Tensor TorchEngine::indices(const Indices& values) const {
   return host.to(device_, /*non_blocking=*/false, /*copy=*/true);
 }
 
-Step TorchEngine::prepare(std::span<const Row> rows, const Plan& plan) const {
+Step TorchEngine::step_of(std::span<const Row> rows, const Plan& plan) const {
   Step step;
   step.rows = static_cast<std::int64_t>(rows.size());
   Indices positions, cache_rows;
@@ -241,13 +287,13 @@ Step TorchEngine::prepare(std::span<const Row> rows, const Plan& plan) const {
     const at::Tensor last = position.narrow(0, 0, plan.decode).repeat_interleave(kv_heads_);
     step.decode_mask = additive(key.gt(last.view({-1, 1, 1})));
   }
-  if (!plan.runs.empty()) prepare_runs(plan, step);
+  if (!plan.runs.empty()) add_runs(plan, step);
   return step;
 }
 
 /// Runs are padded to the longest: a short one repeats its last row, whose results are then left
 /// out.
-void TorchEngine::prepare_runs(const Plan& plan, Step& step) const {
+void TorchEngine::add_runs(const Plan& plan, Step& step) const {
   Indices slots, gather, ends, outputs;
   for (const Run& run : plan.runs) {
     const auto index = static_cast<std::int64_t>(slots.size());
@@ -278,14 +324,14 @@ at::Tensor TorchEngine::norm(const at::Tensor& x, const at::Tensor& weight) cons
 
 at::Tensor TorchEngine::layer(std::size_t index, const at::Tensor& x, const Plan& plan,
                               const Step& step) {
-  const LayerViews& views = views_.layers[index];
+  const LayerViews& views = weights_->views.layers[index];
   const at::Tensor h = norm(x, views.input_norm);
   const at::Tensor qkv = views.qkv_bias.defined() ? at::addmm(views.qkv_bias, h, views.qkv.t())
                                                   : at::mm(h, views.qkv.t());
   const std::int64_t rotated_heads = heads_ + kv_heads_, half = head_dim_ / 2;
   at::Tensor qk =
       qkv.narrow(1, 0, rotated_heads * head_dim_).view({step.rows, rotated_heads, head_dim_});
-  if (config_.qk_norm) qk = norm(qk, qk_norms_[index]);
+  if (config_.qk_norm) qk = norm(qk, weights_->qk_norms[index]);
   const at::Tensor swapped = at::cat({qk.narrow(2, half, half), qk.narrow(2, 0, half)}, 2);
   qk = qk.mul(step.cos).addcmul_(swapped, step.sin);
 

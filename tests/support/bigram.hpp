@@ -45,7 +45,8 @@ class BigramEngine : public gpu::Engine {
       throw gpu::Error("prefix longer than its slot");
     lengths_[static_cast<std::size_t>(to)] = length;
   }
-  void swap(gpu::FlatWeights weights) override { weights_ = std::move(weights); }
+  using Engine::swap;
+  void swap(const gpu::PreparedPtr& weights) override { weights_ = weights->values; }
   std::int32_t slots() const override { return slots_; }
   std::int32_t capacity() const override { return capacity_; }
   std::int32_t vocab() const override { return vocab_; }

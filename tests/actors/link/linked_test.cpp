@@ -53,7 +53,10 @@ class GatedEngine final : public gpu::Engine {
   void copy_prefix(std::int32_t from, std::int32_t to, std::int32_t length) override {
     engine_->copy_prefix(from, to, length);
   }
-  void swap(gpu::FlatWeights weights) override { engine_->swap(std::move(weights)); }
+  gpu::PreparedPtr prepare(gpu::FlatWeights weights) override {
+    return engine_->prepare(std::move(weights));
+  }
+  void swap(const gpu::PreparedPtr& weights) override { engine_->swap(weights); }
   std::int32_t slots() const override { return engine_->slots(); }
   std::int32_t capacity() const override { return engine_->capacity(); }
   std::int32_t vocab() const override { return engine_->vocab(); }

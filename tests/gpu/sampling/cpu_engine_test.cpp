@@ -14,6 +14,7 @@
 #include <memory>
 #include <numeric>
 #include <span>
+#include <thread>
 #include <vector>
 
 TEST_SUITE_BEGIN("gpu/sampling");
@@ -310,6 +311,28 @@ TEST_CASE("a swap in the middle of rollouts gives the same bits in any company")
   other->swap(flat_weights(random_weights(demo(), 42)));
   const Bits newest_only = logits_of(*other, rows_of(0, tokens[3], 0, 24));
   CHECK_FALSE(same_bits(std::span(by_itself).last(26), std::span(newest_only).last(26)));
+}
+
+TEST_CASE("a version that is prepared beside forward passes changes no bit before its swap") {
+  const Tokens tokens = random_tokens(20, 3, demo());
+  const auto alone_with = [&](std::uint64_t version) {
+    const auto engine = make_cpu_engine(demo(), 1, 24);
+    engine->swap(flat_weights(random_weights(demo(), version)));
+    return logits_of(*engine, rows_of(0, tokens, 0, 20));
+  };
+  const auto engine = make_cpu_engine(demo(), 2, 24);
+  engine->swap(flat_weights(random_weights(demo(), 40)));
+  for (std::uint64_t version = 40; version < 44; ++version) {  // twice through both of its copies
+    PreparedPtr next;
+    std::thread beside(
+        [&] { next = engine->prepare(flat_weights(random_weights(demo(), version + 1))); });
+    const Bits during = logits_of(*engine, rows_of(0, tokens, 0, 20));
+    beside.join();
+    CHECK(same_bits(during, alone_with(version)));
+    CHECK(same_bits(logits_of(*engine, rows_of(1, tokens, 0, 20)), alone_with(version)));
+    engine->swap(next);
+    CHECK(same_bits(logits_of(*engine, rows_of(0, tokens, 0, 20)), alone_with(version + 1)));
+  }
 }
 
 TEST_CASE("a cache recomputed with new weights has the bits of one pass with them") {

@@ -126,10 +126,14 @@ TEST_CASE("only wanted rows get logits and in their order") {
   CHECK(std::count(logits.begin() + 52, logits.end(), 7.0f) == 26);
 }
 
-TEST_CASE("swapped weights are used from the next call on") {
+TEST_CASE("weights are used from the call after their swap on and not when they are prepared") {
   Rig rig(tiny_llama());
   const std::vector<float> newer = random_weights(rig.config, 6);
-  rig.engine->swap(flat_weights(newer));
+  const PreparedPtr prepared = rig.engine->prepare(flat_weights(newer));
+  std::vector<Row> before;
+  rig.feed(before, 1, random_tokens(6, 2, rig.config), 6);
+  rig.run(before);
+  rig.engine->swap(prepared);
   rig.reference = ReferenceDecoder(rig.config, newer);
   std::vector<Row> rows;
   rig.feed(rows, 0, random_tokens(6, 1, rig.config), 6);
