@@ -123,8 +123,8 @@ void add_serve_command(CLI::App& app, troupe::ServeOptions& options, int& code) 
       .add_option(
           "--role", options.roles,
           "generator, verifier, broadcaster (network.broadcaster), learner (network.learner), "
-          "or director (with all that is not elsewhere); several in one process: --role "
-          "generator,verifier")
+          "replay-buffer (network.replay-buffer), or director (with all that is not elsewhere); "
+          "several in one process: --role generator,verifier")
       ->required()
       ->delimiter(',');
   command.add_option(
@@ -132,7 +132,8 @@ void add_serve_command(CLI::App& app, troupe::ServeOptions& options, int& code) 
       "Name in the run and of the certificate (default: role and host); of several roles "
       "each is called ROLE-NAME");
   command.add_option("--director", options.director,
-                     "host:port to dial or to listen on (network.director)");
+                     "host:port to dial or to listen on (network.director), unless the config has "
+                     "network.replay-buffer");
   command.add_option("--pki", options.pki, "Folder of the certificates (network.pki)")
       ->type_name("DIR");
   command.add_option("--out", options.out, "Folder for this process's files (run.out)")
@@ -140,7 +141,8 @@ void add_serve_command(CLI::App& app, troupe::ServeOptions& options, int& code) 
   command.add_option("--threads", options.threads, "Compute threads, 0: all cores (run.threads)");
   command
       .add_option("--ready-file", options.ready_file,
-                  "director: written as JSON with address and run directory once it can be dialled")
+                  "director, replay-buffer: written as JSON with address and run directory once it "
+                  "can be dialled")
       ->type_name("FILE");
   command
       .add_option("--run-directory", options.run_directory,

@@ -35,6 +35,7 @@ struct TrainOptions {
 };
 int train(const TrainOptions& options);
 
+struct ServeOptions;
 struct ServeOptions {
   std::string config;
   std::vector<std::string> overrides;
@@ -49,6 +50,8 @@ struct ServeOptions {
 };
 /// What one process or pod runs: a role or set of roles.
 int serve(const ServeOptions& options);
+/// The replay buffer in a process of its own, with the conductor and the gate.
+int serve_replay_buffer(const ServeOptions& options);
 
 struct UpOptions {
   std::string config;

@@ -34,10 +34,24 @@ Roles checked_roles(const std::vector<std::string>& given) {
     }
     roles.insert(role);
   }
-  if (roles.contains("director")) return roles;
-  if (roles.contains("replay-buffer"))
-    throw std::runtime_error("the replay buffer runs in the director's process: --role director");
   return roles;
+}
+
+/// Who has the gate casts what else is in its process; everyone else dials it. Errors: throws std::runtime_error with the
+/// remedy.
+void require_place(const Roles& roles, const NetworkConfig& network) {
+  const bool apart = network.replay_buffer_apart();
+  if (roles.contains("replay-buffer") && !roles.contains("director") && !apart)
+    throw std::runtime_error(
+        "network.replay-buffer of this config says that it is in the director's process: "
+        "--role director");
+  if (!apart) return;
+  for (const char* alone : {"director", "replay-buffer"}) {
+    if (!roles.contains(alone) || roles.size() == 1) continue;
+    const std::string other = *roles.begin() == alone ? *roles.rbegin() : *roles.begin();
+    throw std::runtime_error("network.replay-buffer of this config gives " + std::string(alone) +
+                             " a process of its own: serve " + other + " in another");
+  }
 }
 
 /// The given name; of several roles, or without one, "generator-NAME" or "generator-HOST", as far as a name may hold it.
@@ -146,6 +160,10 @@ int serve_sites(const ServeOptions& options, const Roles& roles) {
 
 int serve(const ServeOptions& options) {
   const Roles roles = checked_roles(options.roles);
+  const ConfigResult loaded = load_config(options.config, options.overrides);
+  if (loaded.problems.empty()) require_place(roles, loaded.config.network);  // else said below
+  if (roles.contains("replay-buffer") && !roles.contains("director"))
+    return serve_replay_buffer(options);
   return roles.contains("director") ? serve_director(options, roles) : serve_sites(options, roles);
 }
 

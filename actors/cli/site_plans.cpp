@@ -69,7 +69,8 @@ MemberPlan member_plan(const Surroundings& around, const std::string& role,
   MemberPlan plan;
   plan.name = name;
   plan.role = role;
-  plan.addresses = addresses_of(around.config.network.director);
+  plan.gate_role = around.config.network.gate_role();
+  plan.addresses = addresses_of(around.config.network.gate());
   plan.tls = tls_files(around.config.network, name, role);
   plan.limits = around.config.network.limits;
   plan.config_digest = shared_digest(around.config);
@@ -122,6 +123,15 @@ RelayPlan relay_plan(const Surroundings& around, const std::string& name) {
     return around.system.spawn(broadcaster, BroadcasterPlan{deadlines, &around.telemetry});
   };
   plan.report = [around] { return relay_report(around.telemetry, "broadcaster"); };
+  return plan;
+}
+
+ChairPlan chair_plan(const Surroundings& around, const std::string& name) {
+  ChairPlan plan{member_plan(around, "director", name)};
+  plan.weights = weight_terms(around.config, around.materials.decoder);
+  plan.deadlines = deadlines_of(around.config);
+  plan.system = &around.system;
+  plan.report = [around, name] { return report_of(around.telemetry, name); };
   return plan;
 }
 

@@ -3,6 +3,7 @@
 #include "actors/config/config.hpp"
 #include "actors/director/backends.hpp"
 #include "actors/director/materials.hpp"
+#include "actors/link/chair.hpp"
 #include "actors/link/relay.hpp"
 #include "actors/link/site.hpp"
 #include "actors/link/study.hpp"
@@ -26,5 +27,6 @@ struct Surroundings {
 SitePlan site_plan(const Surroundings& around, const std::string& role, const std::string& name);
 RelayPlan relay_plan(const Surroundings& around, const std::string& name);
 StudyPlan study_plan(const Surroundings& around, const std::string& name);
+ChairPlan chair_plan(const Surroundings& around, const std::string& name);
 
 }  // namespace troupe

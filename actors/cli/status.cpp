@@ -90,7 +90,7 @@ int status(const StatusOptions& options) {
       if (!files)
         return wire::insecure_dial(io.provider->getNetwork(), network.limits.silence_seconds);
       tls = kj::heap<wire::TlsContext>(*files, io.provider->getTimer());
-      return wire::tls_dial(io.provider->getNetwork(), *tls, {"director"},
+      return wire::tls_dial(io.provider->getNetwork(), *tls, {"director", "replay-buffer"},
                             network.limits.silence_seconds);
     }();
     wire::Greeting greeting;

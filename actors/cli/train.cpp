@@ -1,7 +1,9 @@
 #include "actors/cli/backends.hpp"
 #include "actors/cli/commands.hpp"
 #include "actors/cli/interrupts.hpp"
+#include "actors/cli/office_plan.hpp"
 #include "actors/cli/process.hpp"
+#include "actors/cli/site_plans.hpp"
 #include "actors/cli/targets.hpp"
 #include "actors/dashboard/dashboard.hpp"
 #include "actors/director/director.hpp"
@@ -9,18 +11,17 @@
 #include "actors/link/office.hpp"
 #include "gpu/device.hpp"
 
+#include <algorithm>
 #include <caf/actor_system.hpp>
 #include <caf/blocking_actor.hpp>
 #include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
 #include <csignal>
-#include <cstdio>
 #include <fstream>
 #include <future>
 #include <iostream>
 #include <kj/exception.h>
-#include <nlohmann/json.hpp>
-#include <random>
+#include <memory>
 #include <unistd.h>
 
 namespace troupe {
@@ -38,46 +39,9 @@ void warn_if_slow(Telemetry& telemetry) {
                                    " GFLOP/s per thread: expect a slow run");
 }
 
-std::string new_run_id() {
-  std::random_device device;
-  char hex[33];
-  std::snprintf(hex, sizeof hex, "%08x%08x%08x%08x", device(), device(), device(), device());
-  return hex;
-}
-
-OfficePlan office_plan(const Config& config, const Materials& materials, const std::string& name,
-                       Telemetry& telemetry) {
-  require_fitting_rollouts(config, materials);
-  OfficePlan plan;
-  plan.listen = config.network.listen == NetworkConfig::kOwnAddress ? config.network.director
-                                                                    : config.network.listen;
-  plan.tls = tls_files(config.network, name, "director");
-  plan.limits = config.network.limits;
-  plan.terms = {new_run_id(), shared_digest(config), 1};
-  plan.lease_seconds = config.network.lease_seconds;
-  plan.rollouts_at_once = rollouts_per_message(config, materials);
-  plan.broadcaster_apart = config.network.broadcaster_apart();
-  plan.learner_apart = config.network.learner_apart();
-  plan.learner_lease_seconds = config.network.learner_lease_seconds;
-  plan.weights = weight_terms(config, materials.decoder);
-  plan.deadlines = deadlines_of(config);
-  plan.telemetry = &telemetry;
-  return plan;
-}
-
-/// For whoever waits for this process: it can be dialled, and where its files are. Appears at once or not at all.
-void write_ready_file(const fs::path& file, const std::string& address, const fs::path& directory) {
-  const fs::path fresh = file.string() + ".tmp";
-  std::ofstream(fresh) << nlohmann::json{{"address", address},
-                                         {"run_directory", fs::absolute(directory).string()},
-                                         {"process", getpid()}}
-                              .dump()
-                       << "\n";
-  fs::rename(fresh, file);
-}
-
-/// Whose metrics this process has. A broadcaster is always here: a remote one takes each version from it.
+/// Whose metrics this process has. A broadcaster is beside the replay buffer: a remote one takes each version from it.
 std::vector<std::string> roles_of(const DirectorProcess& process, const Config& config) {
+  if (config.network.replay_buffer_apart()) return {"director"};
   std::vector<std::string> roles = {"director", "replay-buffer", "broadcaster"};
   if (!config.network.learner_apart()) roles.push_back("learner");
   if (process.generator) roles.push_back("generator");
@@ -86,7 +50,8 @@ std::vector<std::string> roles_of(const DirectorProcess& process, const Config& 
 }
 
 /// Where there is a port. Nobody is looked for, so that it costs nothing until somebody comes.
-void open_dashboard(const MetricsConfig& metrics, Telemetry& telemetry) {
+void open_dashboard(const MetricsConfig& metrics, Telemetry& telemetry,
+                    const std::weak_ptr<Chair>& conductor_elsewhere = {}) {
   HttpServer* const server = telemetry.server();
   if (server == nullptr) return;
   DashboardControl control;
@@ -96,7 +61,10 @@ void open_dashboard(const MetricsConfig& metrics, Telemetry& telemetry) {
       telemetry.event("stop", "asked for on the dashboard");
       kill(getpid(), SIGINT);  // as one Ctrl-C
     };
-    control.pause = [&telemetry](bool on) { telemetry.pause(on); };
+    control.pause = [&telemetry, conductor_elsewhere](bool on) {
+      telemetry.pause(on);
+      if (const auto chair = conductor_elsewhere.lock()) chair->pause(on);
+    };
   }
   const bool loopback = metrics.address.starts_with("127.") || metrics.address == "::1";
   const auto dashboard =
@@ -109,11 +77,27 @@ void open_dashboard(const MetricsConfig& metrics, Telemetry& telemetry) {
                                    ":" + std::to_string(server->port()) + "/");
 }
 
-RunOutcome run(RunPlan plan, Interrupts& interrupts) {
+/// Joins the replay buffer's process. Errors: throws kj::Exception or std::runtime_error if that is of no use.
+std::shared_ptr<Chair> take_chair(RunPlan& plan, const std::string& name,
+                                  caf::actor_system& system) {
+  const auto chair = std::make_shared<Chair>(
+      chair_plan({*plan.config, *plan.materials, plan.backends, *plan.telemetry, system}, name));
+  plan.past = chair->past();
+  plan.telemetry->began_before(std::max(0.0, plan.past.began_before));
+  Chair* const seat = chair.get();  // the plan outlives the actors that the chair needs
+  plan.cast_conductor = [seat](const Director& director) { return seat->cast_conductor(director); };
+  plan.note = [seat](const EvaluationNote& note) { seat->note(note); };
+  open_dashboard(plan.config->metrics, *plan.telemetry, chair);
+  return chair;
+}
+
+/// `name`: of this process, where the replay buffer is in another; empty: it is here.
+RunOutcome run(RunPlan plan, const std::string& name, Interrupts& interrupts) {
   RunOutcome outcome;
   plan.outcome = &outcome;
   SystemConfig system_config;
   caf::actor_system system(system_config);
+  const std::shared_ptr<Chair> chair = name.empty() ? nullptr : take_chair(plan, name, system);
   {
     const caf::actor chief = system.spawn<caf::detached>(director, std::cref(plan));
     interrupts.tell([chief] {
@@ -150,7 +134,8 @@ int train(const TrainOptions& options) {
   Config& config = *checked;
   if (options.serve && !options.serve->generator) config.generator.count = 0;
   if (options.serve && !options.serve->verifier) config.verifier.count = 0;
-  share_out_threads(config, config.generator.count, true);
+  const bool replay_buffer_apart = options.serve && config.network.replay_buffer_apart();
+  share_out_threads(config, config.generator.count, !replay_buffer_apart);
   Interrupts interrupts;
   gpu::set_compute_threads(1);
   const Backends backends = backends_for(config.run.device, config.generator.engine);
@@ -164,7 +149,9 @@ int train(const TrainOptions& options) {
   seen.trace = options.trace;
   seen.quiet = options.quiet;
   seen.needs = {"stage"};
+  if (replay_buffer_apart) seen.needs.push_back("link");
   if (options.serve) seen.roles = roles_of(*options.serve, config);
+  if (replay_buffer_apart) seen.lineage = false;  // it is written there
   const fs::path metrics_file = options.serve ? options.serve->metrics_file : fs::path();
   serve_metrics_for(metrics_file, seen);
   seen.rollouts_per_update = static_cast<std::size_t>(config.metrics.rollouts_per_update);
@@ -173,14 +160,15 @@ int train(const TrainOptions& options) {
   };
   auto telemetry = std::make_unique<Telemetry>(seen);
   tell_metrics_address(metrics_file, *telemetry);
-  open_dashboard(config.metrics, *telemetry);
+  if (!replay_buffer_apart) open_dashboard(config.metrics, *telemetry);
   std::ofstream(directory / "config.toml") << print_config(config);
   telemetry->event(
       "engine",
       "generators compute with " +
           engine_choice(config.run.device, config.generator.engine, materials.decoder).why);
   std::unique_ptr<Office> office;
-  if (options.serve) {
+  if (options.serve) watch_links(*telemetry, config.network, options.serve->name);
+  if (options.serve && !replay_buffer_apart) {
     try {
       office =
           std::make_unique<Office>(office_plan(config, materials, options.serve->name, *telemetry));
@@ -188,7 +176,6 @@ int train(const TrainOptions& options) {
       std::cerr << "troupe: " << error.getDescription().cStr() << "\n";
       return exit_bad_input;
     }
-    watch_links(*telemetry, config.network, options.serve->name);
     telemetry->event("listening", office->address());
     if (!options.serve->ready_file.empty())
       write_ready_file(options.serve->ready_file, office->address(), directory);
@@ -201,7 +188,8 @@ int train(const TrainOptions& options) {
   plan.telemetry = telemetry.get();
   plan.run_directory = directory;
   plan.office = office.get();
-  const RunOutcome outcome = run(plan, interrupts);
+  const RunOutcome outcome =
+      run(plan, replay_buffer_apart ? options.serve->name : std::string(), interrupts);
   office.reset();
   if (options.serve && options.serve->linger && outcome.failure.empty() && !outcome.interrupted)
     linger(*telemetry, interrupts);

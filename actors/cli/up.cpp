@@ -49,6 +49,9 @@ class Company {
   void tell_it_is_over() { targets_.clear(); }
 
  private:
+  void begin_gate();
+  void begin_director();
+  void look_after_gate();
   void add(const std::string& role);
   void begin(Member& member);
   void look_after(Member& member);
@@ -56,10 +59,12 @@ class Company {
   void resize(const std::string& role, std::size_t count);
   nlohmann::json scale(const nlohmann::json& question);
   nlohmann::json names(const std::string& role, bool leaving) const;
+  fs::path ready_file() const;
   void begin_when_ready();
   void take_signals();
   void wait();
   void end_others();
+  bool goes_on_without_director(const ChildEnd& end);
   int exit_code(const ChildEnd& end);
   void say(const std::string& text);
   std::vector<std::string> common(const std::string& role, const std::string& name) const;
@@ -79,12 +84,16 @@ class Company {
   std::ofstream log_;
   int signals_;
   int interrupts_ = 0;
-  std::string address_;  // of the director; empty: not ready yet
+  std::string address_;  // of the gate; empty: not ready yet
   std::map<std::string, std::size_t> next_number_;
   std::vector<std::unique_ptr<Member>> members_;
   Targets targets_;
   std::unique_ptr<ControlSocket> control_;
-  std::unique_ptr<ChildProcess> director_;
+  std::unique_ptr<ChildProcess> gate_;  // the replay buffer's process; null: that is the director's
+  std::unique_ptr<ChildProcess> director_;  // null: not yet, or about to be started again
+  std::optional<ChildEnd> gate_over_;       // it ended, and not with the run
+  RestartRules director_rules_;
+  double director_started_ = 0, director_at_ = 0;  // when it was started; when it is to be
 };
 
 int blocked_signals() {
@@ -121,16 +130,42 @@ Company::Company(const UpOptions& options, const Config& config, fs::path direct
   if (config_.network.broadcaster_apart())
     authority_.issue({pki::Role::broadcaster, "broadcaster", {"127.0.0.1", "localhost"}, {}});
   control_ = std::make_unique<ControlSocket>(directory_);
+  director_rules_.limit = config_.director.restart_limit;
+  if (config_.network.replay_buffer_apart())
+    begin_gate();
+  else
+    begin_director();
+}
+
+void Company::begin_gate() {
+  const std::string role = "replay-buffer";
+  authority_.issue({pki::Role::replay_buffer, role, {"127.0.0.1", "localhost"}, {}});
+  std::vector<std::string> words = common(role, role);
+  words.insert(words.end(),
+               {"--out", (directory_ / "processes").string(), "--quiet", "--ready-file",
+                ready_file().string(), "--metrics-file", targets_.expect(role, role).string(),
+                "--set", "metrics.port=0", "--set", "network.listen=127.0.0.1:0"});
+  gate_ = std::make_unique<ChildProcess>(words, directory_ / "logs" / (role + ".log"));
+}
+
+/// Of the process with the gate.
+fs::path Company::ready_file() const {
+  return directory_ / "processes" / (std::string(config_.network.gate_role()) + ".json");
+}
+
+void Company::begin_director() {
   std::vector<std::string> words = common("director", "director");
-  words.insert(words.end(), {"--run-directory", directory_.string(), "--ready-file",
-                             (directory_ / "processes" / "director.json").string(),
-                             "--metrics-file", targets_.expect("director", "director").string(),
-                             "--set", "network.listen=127.0.0.1:0"});
-  if (options.plain) words.push_back("--plain");
-  if (options.quiet) words.push_back("--quiet");
-  if (options.json_progress) words.insert(words.end(), {"--progress", "json"});
-  if (options.trace) words.push_back("--trace");
+  words.insert(words.end(), {"--run-directory", directory_.string(), "--metrics-file",
+                             targets_.expect("director", "director").string()});
+  if (!gate_)
+    words.insert(words.end(),
+                 {"--ready-file", ready_file().string(), "--set", "network.listen=127.0.0.1:0"});
+  if (options_.plain) words.push_back("--plain");
+  if (options_.quiet) words.push_back("--quiet");
+  if (options_.json_progress) words.insert(words.end(), {"--progress", "json"});
+  if (options_.trace) words.push_back("--trace");
   director_ = std::make_unique<ChildProcess>(words, fs::path());
+  director_started_ = now();
 }
 
 std::vector<std::string> Company::common(const std::string& role, const std::string& name) const {
@@ -141,6 +176,9 @@ std::vector<std::string> Company::common(const std::string& role, const std::str
   for (const std::string& change : options_.overrides) words.insert(words.end(), {"--set", change});
   if (config_.network.broadcaster_apart())
     words.insert(words.end(), {"--set", "network.broadcaster=127.0.0.1:0"});
+  if (config_.network.replay_buffer_apart())
+    words.insert(words.end(), {"--set", "network.replay-buffer=" +
+                                            (address_.empty() ? "127.0.0.1:0" : address_)});
   words.insert(words.end(), {"--threads", std::to_string(threads_each(config_, generators_))});
   return words;
 }
@@ -166,9 +204,10 @@ void Company::add(const std::string& role) {
 void Company::begin(Member& member) {
   std::vector<std::string> words = common(member.role, member.name);
   words.insert(words.end(),
-               {"--director", address_, "--out", (directory_ / "processes").string(), "--quiet",
-                "--metrics-file", targets_.expect(member.name, member.role).string(), "--set",
+               {"--out", (directory_ / "processes").string(), "--quiet", "--metrics-file",
+                targets_.expect(member.name, member.role).string(), "--set",
                 "metrics.port=0"});  // the one of the config is the director's
+  if (!gate_) words.insert(words.end(), {"--director", address_});
   if (member.role == "broadcaster")
     words.insert(words.end(), {"--set", "network.listen=127.0.0.1:0"});
   member.process =
@@ -240,9 +279,10 @@ nlohmann::json Company::scale(const nlohmann::json& question) {
 }
 
 void Company::begin_when_ready() {
-  std::ifstream file(directory_ / "processes" / "director.json");
+  std::ifstream file(ready_file());
   if (!file) return;
   address_ = nlohmann::json::parse(file).at("address").get<std::string>();
+  if (gate_) begin_director();
   if (config_.network.learner_apart()) add("learner");
   if (config_.network.broadcaster_apart()) add("broadcaster");
   resize("generator", static_cast<std::size_t>(config_.generator.count));
@@ -256,6 +296,7 @@ void Company::take_signals() {
   while (read(signals_, &taken, sizeof taken) == sizeof taken) {
     if (taken.ssi_signo == SIGCHLD) continue;
     if (++interrupts_ != 1) continue;
+    if (!director_) return void(interrupts_ = 2);  // nobody there to end the run well
     say("stopping after this update; once more to stop at once");
     director_->signal(SIGINT);
   }
@@ -276,16 +317,20 @@ void Company::end_others() {
   const double begin = now();
   bool asked = false;
   while (interrupts_ < 2 && now() < begin + kPatienceSeconds) {
-    if (members([](Member& member) { return member.process && !member.process->ended(); }).empty())
+    const bool gate_there = gate_ && !gate_->ended();
+    if (!gate_there &&
+        members([](Member& member) { return member.process && !member.process->ended(); }).empty())
       break;
     if (!asked && now() > begin + kDismissalSeconds) {
       asked = true;
       for (Member* member : members([](Member& one) { return one.process != nullptr; }))
         member->process->signal(SIGTERM);
+      if (gate_there) gate_->signal(SIGTERM);
     }
     wait();
   }
   members_.clear();
+  gate_.reset();
 }
 
 int Company::exit_code(const ChildEnd& end) {
@@ -294,15 +339,44 @@ int Company::exit_code(const ChildEnd& end) {
   return exit_failed;
 }
 
+/// With the replay buffer elsewhere the others do not notice that the director is gone: another takes its place.
+bool Company::goes_on_without_director(const ChildEnd& end) {
+  if (!gate_ || end.signal == 0 || interrupts_ > 0 || gate_over_) return false;
+  const std::optional<double> pause = director_rules_.died_after(now() - director_started_);
+  if (!pause) return false;
+  director_.reset();
+  director_at_ = now() + *pause;
+  say(fmt::format("director died: {}; started again in {:.1f} s", end.text(), *pause));
+  return true;
+}
+
+/// Its end is the run's, which the director ends well if it can.
+void Company::look_after_gate() {
+  if (!gate_ || gate_over_) return;
+  const auto end = gate_->ended();
+  if (!end || end->code == exit_ok) return;
+  gate_over_ = *end;
+  say("the replay buffer's process died: " + end->text() + "; the run is over, see " +
+      (directory_ / "logs" / "replay-buffer.log").string());
+  if (director_) director_->signal(SIGTERM);
+}
+
 int Company::run() {
   while (interrupts_ < 2) {
     wait();
-    if (const auto end = director_->ended()) {
-      if (end->signal != 0) members_.clear();
+    look_after_gate();
+    if (gate_over_ && !director_) return gate_over_->signal != 0 ? exit_failed : gate_over_->code;
+    if (const auto end = director_ ? director_->ended() : std::nullopt;
+        end && !goes_on_without_director(*end)) {
+      const bool alone = end->signal != 0 || gate_over_;  // nobody has dismissed the others
+      if (alone) members_.clear(), gate_.reset();
       end_others();
       return exit_code(*end);
     }
-    if (address_.empty()) begin_when_ready();
+    if (address_.empty())
+      begin_when_ready();
+    else if (!director_ && now() >= director_at_)
+      begin_director();
     for (const auto& member : members_) look_after(*member);
     std::erase_if(members_, [](const auto& member) { return member->over; });
     targets_.update();

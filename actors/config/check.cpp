@@ -100,6 +100,9 @@ class Checker {
   void network() {
     const NetworkConfig& network = config_.network;
     for (const auto& each : split(network.director, ',')) address("network.director", each);
+    if (network.replay_buffer_apart())
+      for (const auto& each : split(network.replay_buffer, ','))
+        address("network.replay-buffer", each);
     if (network.broadcaster_apart()) address("network.broadcaster", network.broadcaster);
     if (network.listen != NetworkConfig::kOwnAddress) address("network.listen", network.listen);
     if (network.limits.heartbeat_seconds * 2 > network.limits.silence_seconds)

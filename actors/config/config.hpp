@@ -111,17 +111,25 @@ struct NetworkConfig {  // [network]
   static constexpr const char* kWithDirector = "director";
   static constexpr const char* kOwnAddress = "own";  // that of the process's role, above
   std::string director = "127.0.0.1:7420";           // host:port that the others dial
-  std::string learner = kWithDirector;      // "apart": in a process of its own, which dials
-  std::string broadcaster = kWithDirector;  // host:port of its own process, or in the director's
-  std::string listen = kOwnAddress;         // host:port that a serving process binds
-  std::filesystem::path pki;                // ca.pem, crl.pem, NAME.pem, NAME.key
-  bool revocation_list = true;              // crl.pem must be there; false: there is none
-  bool insecure = false;                    // plain TCP, loopback only
-  double lease_seconds = 1;                 // a generator's link may be away that long
+  // host:port of its own process, which all others dial then, the director's too; or in the director's
+  std::string replay_buffer = kWithDirector;
+  std::string learner = kWithDirector;  // "apart": in a process of its own, which dials
+  std::string broadcaster =
+      kWithDirector;                 // host:port of its own process, or beside the replay buffer
+  std::string listen = kOwnAddress;  // host:port that a serving process binds
+  std::filesystem::path pki;         // ca.pem, crl.pem, NAME.pem, NAME.key
+  bool revocation_list = true;       // crl.pem must be there; false: there is none
+  bool insecure = false;             // plain TCP, loopback only
+  double lease_seconds = 1;          // a generator's link may be away that long
   double learner_lease_seconds = 30;
   double join_deadline_seconds = 300, away_deadline_seconds = 600, drain_seconds = 20;
   wire::LinkLimits limits{.silence_seconds = 2, .heartbeat_seconds = 0.5};
 
+  bool replay_buffer_apart() const { return replay_buffer != kWithDirector; }
+  /// Where the gate is that the other roles join at.
+  const std::string& gate() const { return replay_buffer_apart() ? replay_buffer : director; }
+  /// The role whose process has it.
+  const char* gate_role() const { return replay_buffer_apart() ? "replay-buffer" : "director"; }
   bool learner_apart() const { return learner != kWithDirector; }
   bool broadcaster_apart() const { return broadcaster != kWithDirector; }
 };

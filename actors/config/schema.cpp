@@ -446,11 +446,14 @@ Section network_section() {
       {
           {"director", &C::director, any(), "",
            "host:port of the director's process, which the others dial."},
+          {"replay-buffer", &C::replay_buffer, any(), "",
+           "host:port of the replay buffer's process, which then everyone dials, the director too; "
+           "director: it is in the director's."},
           {"learner", &C::learner, one_of({"director", "apart"}), "",
-           "Where the learner runs: in the director's process, or apart in its own, which dials "
-           "that."},
+           "Where the learner runs: director: beside the replay buffer; or apart in its own "
+           "process, which dials that."},
           {"broadcaster", &C::broadcaster, any(), "",
-           "host:port of the broadcaster's process; director: it is in the director's."},
+           "host:port of the broadcaster's process; director: it is beside the replay buffer."},
           {"listen", &C::listen, any(), "",
            "host:port that a process which is dialled listens on; own: that of its role, above. * "
            "is every address, port 0 any free one."},
@@ -468,8 +471,8 @@ Section network_section() {
           {"join-deadline-seconds", &C::join_deadline_seconds, positive(1e6), "seconds",
            "A stage without a generator or a verifier ends the run after that long."},
           {"away-deadline-seconds", &C::away_deadline_seconds, positive(1e6), "seconds",
-           "A generator or verifier that cannot reach the director's process ends after that "
-           "long."},
+           "A process that cannot reach the one that it dials ends after that long; a replay "
+           "buffer apart likewise without a director."},
           {"drain-seconds", &C::drain_seconds, between(0, 3600), "seconds",
            "A generator that is asked to leave has that long to hand over what it finished."},
           {"silence-seconds", link_limit<&L::silence_seconds>(), positive(3600), "seconds",

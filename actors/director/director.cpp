@@ -29,6 +29,7 @@ class Direction {
   void run();
 
  private:
+  using Place = EvaluationNote::Place;
   const Config& config() const { return *plan_.config; }
   Telemetry& telemetry() const { return *plan_.telemetry; }
   void spawn_evaluator();
@@ -41,9 +42,10 @@ class Direction {
   void check_evaluation();
   void stop();
   void down(const caf::down_msg& message);
-  void ask_evaluator(const Weights& weights, std::int32_t prompts, std::int32_t update);
+  void ask_evaluator(const Weights& weights, const EvaluationNote& about, std::int32_t prompts);
   void evaluate_during(std::int32_t update, const Weights& weights);
-  std::optional<EvaluationResult> evaluate_now(std::int32_t prompts, std::int32_t update);
+  std::optional<EvaluationResult> evaluate_now(std::size_t stage, Place place, std::int32_t update);
+  std::optional<EvaluationResult> measure(std::size_t stage, Place place, std::int32_t update);
   void save(const std::string& name);
   void fail(const std::string& why);
 
@@ -56,7 +58,9 @@ class Direction {
   std::string failure_;
   Weights newest_;
   bool base_saved_ = false;
+  std::uint32_t stage_ = 0;       // that the conductor runs, or ran last
   std::int32_t last_update_ = 0;  // heard of in the stage
+  EvaluationNote asked_;          // what the evaluator is to measure
   StageEndPtr ended_;
   std::optional<EvaluationResult> evaluated_;
   std::shared_ptr<std::atomic<bool>> stop_evaluation_ = std::make_shared<std::atomic<bool>>(false);
@@ -69,9 +73,11 @@ void Direction::fail(const std::string& why) {
 }
 
 void Direction::spawn_conductor() {
-  conductor_ = caf::actor_cast<Conductor>(self_->spawn<caf::detached>(
-      conductor, std::cref(static_cast<const ConductorPlan&>(plan_)),
-      caf::actor_cast<Director>(caf::actor_cast<caf::strong_actor_ptr>(self_))));
+  const auto me = caf::actor_cast<Director>(caf::actor_cast<caf::strong_actor_ptr>(self_));
+  conductor_ = plan_.cast_conductor
+                   ? plan_.cast_conductor(me)
+                   : caf::actor_cast<Conductor>(self_->spawn<caf::detached>(
+                         conductor, std::cref(static_cast<const ConductorPlan&>(plan_)), me));
   self_->monitor(conductor_);
   conductor_alive_ = true;
 }
@@ -147,7 +153,7 @@ void Direction::run_stage(std::size_t index) {
   if (stage.kind == "rl") {
     run_rollouts(index, record);
   } else if (stage.kind == "eval") {
-    if (auto result = evaluate_now(config().evaluation.prompts, 0)) {
+    if (auto result = evaluate_now(index, Place::after, 0)) {
       record.after = result->record;
       record.samples_after = result->samples;
     }
@@ -160,16 +166,17 @@ void Direction::run_stage(std::size_t index) {
 }
 
 void Direction::run_rollouts(std::size_t index, StageRecord& record) {
-  if (!base_saved_) save("base");
+  // A stage that has begun has its own weights: those before it were for the director before this one to save.
+  if (!base_saved_ && !plan_.past.has_begun(index)) save("base");
   base_saved_ = true;
-  const auto before = evaluate_now(config().evaluation.prompts, 0);
+  const auto before = evaluate_now(index, Place::before, 0);
   if (failure_.empty() && !interrupted_) record = conduct(index);
   if (before) {
     record.before = before->record;
     record.samples_before = before->samples;
   }
   if (!failure_.empty() || interrupted_) return;
-  if (auto after = evaluate_now(config().evaluation.prompts, record.updates)) {
+  if (auto after = evaluate_now(index, Place::after, record.updates)) {
     record.after = after->record;
     record.samples_after = after->samples;
   }
@@ -177,7 +184,8 @@ void Direction::run_rollouts(std::size_t index, StageRecord& record) {
 
 /// One stage of the conductor's. After a failure elsewhere it is asked to end at once, and given the time for that.
 StageRecord Direction::conduct(std::size_t index) {
-  last_update_ = 0;
+  last_update_ = plan_.past.measured_update(index);
+  stage_ = static_cast<std::uint32_t>(index);
   ended_.reset();
   caf::anon_send(conductor_, begin_atom::value, static_cast<std::uint32_t>(index));
   while (failure_.empty() && (!ended_ || ended_->stage != index)) wait();
@@ -195,9 +203,11 @@ StageRecord Direction::conduct(std::size_t index) {
 
 /// Asks the evaluator; the answer comes to this mailbox as `evaluated`, so that the director hears
 /// everything else meanwhile.
-void Direction::ask_evaluator(const Weights& weights, std::int32_t prompts, std::int32_t update) {
+void Direction::ask_evaluator(const Weights& weights, const EvaluationNote& about,
+                              std::int32_t prompts) {
+  asked_ = about;
   auto plan = std::make_shared<EvaluationPlan>(
-      *evaluation_plan(config(), *plan_.materials, prompts, update));
+      *evaluation_plan(config(), *plan_.materials, prompts, about.record.update));
   plan->go_on = [telemetry = plan_.telemetry, stop = stop_evaluation_] {
     telemetry->progress("evaluator");
     return !stop->load();
@@ -218,12 +228,30 @@ void Direction::ask_evaluator(const Weights& weights, std::int32_t prompts, std:
   });
 }
 
-std::optional<EvaluationResult> Direction::evaluate_now(std::int32_t prompts, std::int32_t update) {
-  if (prompts == 0 || interrupted_) return std::nullopt;
+/// What a director before this one measured is not measured again; nor can it be once the run has gone on.
+std::optional<EvaluationResult> Direction::evaluate_now(std::size_t stage, Place place,
+                                                        std::int32_t update) {
+  if (const EvaluationNote* known = plan_.past.find(stage, place)) {
+    telemetry().record(known->record);
+    return EvaluationResult{known->record, known->samples};
+  }
+  if (config().evaluation.prompts == 0) return std::nullopt;
+  const bool gone_on =
+      plan_.past.has_begun_after(stage) || (place == Place::before && plan_.past.has_begun(stage));
+  if (!gone_on) return measure(stage, place, update);
+  telemetry().event("evaluation_skipped",
+                    config().stages[stage].name + ": the run went on while there was no director");
+  return std::nullopt;
+}
+
+std::optional<EvaluationResult> Direction::measure(std::size_t stage, Place place,
+                                                   std::int32_t update) {
+  if (interrupted_) return std::nullopt;
   while (evaluating_ && failure_.empty()) wait();  // the one begun during the stage
   if (!failure_.empty() || interrupted_) return std::nullopt;
   evaluated_.reset();
-  ask_evaluator(newest_, prompts, update);
+  ask_evaluator(newest_, {static_cast<std::uint32_t>(stage), place, {.update = update}, {}},
+                config().evaluation.prompts);
   while (evaluating_ && failure_.empty()) wait();
   if (interrupted_) return std::nullopt;  // its figures would be of some of the prompts only
   return evaluated_;
@@ -241,7 +269,8 @@ void Direction::evaluate_during(std::int32_t update, const Weights& weights) {
                       "update " + std::to_string(update) + ": the evaluation before has not ended");
     return;
   }
-  ask_evaluator(weights, config().evaluation.prompts_during, update);
+  ask_evaluator(weights, {stage_, Place::during, {.update = update}, {}},
+                config().evaluation.prompts_during);
 }
 
 /// The request for an evaluation has no fixed end: each decode step renews its deadline.
@@ -282,10 +311,11 @@ void Direction::wait() {
       [&](ended_atom, const StageEndPtr& ended) { ended_ = ended; },
       [&](evaluated_atom, const EvaluationResultPtr& result, const std::string& error) {
         evaluating_ = false;
-        if (result)
-          evaluated_ = *result;
-        else
-          fail("the evaluation failed: " + error);
+        if (!result) return fail("the evaluation failed: " + error);
+        evaluated_ = *result;
+        asked_.record = result->record;
+        asked_.samples = result->samples;
+        if (plan_.note && !interrupted_) plan_.note(asked_);
       },
       [&](stop_atom) { stop(); }, [&](const caf::down_msg& message) { down(message); },
       caf::after(std::chrono::milliseconds(500)) >> [] {});

@@ -4,6 +4,7 @@
 #include "actors/config/config.hpp"
 #include "actors/director/backends.hpp"
 #include "actors/director/materials.hpp"
+#include "actors/director/past.hpp"
 #include "actors/interfaces.hpp"
 #include "actors/telemetry/telemetry.hpp"
 #include "gpu/model/decoder_config.hpp"
@@ -24,6 +25,10 @@ struct RunOutcome {
 
 /// One run of a config. Everything by reference outlives the director.
 struct RunPlan : ConductorPlan {
+  std::function<Conductor(const Director&)>
+      cast_conductor;                               // of another process; empty: it is in this one
+  Past past;                                        // what happened before this director came
+  std::function<void(const EvaluationNote&)> note;  // hears of each evaluation; may be empty
   std::filesystem::path run_directory;
   RunOutcome* outcome = nullptr;  // written before the director ends
 };

@@ -58,14 +58,15 @@ wire::Granted FrontDesk::admit(const wire::Visitor& visitor, const wire::PeerIde
     return {1, kj::heap<ObserverPostDesk>(*this, *plan_.telemetry, plan_.terms.run_id)};
   const bool expected = identity.role == "generator" || identity.role == "verifier" ||
                         (identity.role == "broadcaster" && plan_.broadcaster_apart) ||
-                        (identity.role == "learner" && plan_.learner_apart);
+                        (identity.role == "learner" && plan_.learner_apart) ||
+                        (identity.role == "director" && plan_.director);
   if (!expected)
     wire::refuse_join(wire::JoinRefusal::role_mismatch,
                       "the role " + identity.role + " has no place here" +
                           (identity.role == "broadcaster" || identity.role == "learner"
                                ? ": network." + identity.role +
                                      " of this config says that it is "
-                                     "in the director's process"
+                                     "in this process"
                                : ""));
   const std::uint64_t vacated = vacate(name, hello.getLease());
   const Roster::Decision decision =
@@ -122,6 +123,7 @@ capnp::Capability::Client FrontDesk::post_for(const std::string& role, const std
   if (role == "generator") return kj::heap<GeneratorPostDesk>(*this, name, session);
   if (role == "broadcaster") return kj::heap<BroadcasterPostDesk>(*this, name, session);
   if (role == "learner") return kj::heap<LearnerPostDesk>(*this, name, session);
+  if (role == "director") return kj::heap<DirectorPostDesk>(*this, *plan_.telemetry, name, session);
   return kj::heap<VerifierPostDesk>(*this, name, session);
 }
 

@@ -100,6 +100,16 @@ class FrontDesk final : private kj::TaskSet::ErrorHandler {
   kj::Promise<T> in_time(kj::Promise<T> promise) {
     return timer_.timeoutAfter(wire::duration(plan_.limits.call_seconds), kj::mv(promise));
   }
+  /// What a director says, to its stand-in, which answers.
+  template <class Out, class... Values>
+  kj::Promise<Out> ask_in_director(Values... values) {
+    return in_time(ask<Out>(plan_.director, plan_.director, plan_.deadlines.request, values...));
+  }
+  void director_is_there() { caf::anon_send(plan_.director, join_atom::value); }
+  wire::WeightSource::Client director_weights(const std::string& name) {
+    return dispatch_.source(terms(plan_.director), caf::actor_cast<Broadcaster>(plan_.director),
+                            name);
+  }
   void keep(kj::Promise<void> task) { tasks_.add(kj::mv(task)); }
 
  private:

@@ -11,6 +11,13 @@
 #include <utility>
 
 namespace troupe {
+namespace {
+
+std::string host_text(const std::string& role) {
+  return role == "director" ? "the director's process" : "the replay buffer's process";
+}
+
+}  // namespace
 
 wire::Greeting greeting_of(const MemberPlan& plan) {
   constexpr std::size_t kLongest = 256;
@@ -28,10 +35,10 @@ wire::Greeting greeting_of(const MemberPlan& plan) {
 Membership::Membership(wire::Loop& loop, const MemberPlan& plan, wire::TlsContext* tls,
                        Events events)
     : plan_(plan), timer_(loop.timer), events_(std::move(events)) {
-  wire::Dial dial =
-      tls != nullptr
-          ? wire::tls_dial(loop.io.getNetwork(), *tls, {"director"}, plan_.limits.silence_seconds)
-          : wire::insecure_dial(loop.io.getNetwork(), plan_.limits.silence_seconds);
+  wire::Dial dial = tls != nullptr
+                        ? wire::tls_dial(loop.io.getNetwork(), *tls, {plan_.gate_role},
+                                         plan_.limits.silence_seconds)
+                        : wire::insecure_dial(loop.io.getNetwork(), plan_.limits.silence_seconds);
   wire::Remote::Events seen;
   seen.joined = [this](wire::Welcome::Reader welcome, capnp::Capability::Client post) {
     joined(welcome, kj::mv(post));
@@ -50,9 +57,9 @@ void Membership::joined(wire::Welcome::Reader welcome, capnp::Capability::Client
   away_ = false;
   show_link();
   if (!run_id_.empty())
-    plan_.telemetry->metrics().counter("troupe_link_reconnects_total", "director").Increment();
+    plan_.telemetry->metrics().counter("troupe_link_reconnects_total", plan_.gate_role).Increment();
   run_id_ = welcome.getRunId();
-  plan_.telemetry->event("joined", "the director's process at " + remote_->status().address);
+  plan_.telemetry->event("joined", host_text(plan_.gate_role) + " at " + remote_->status().address);
   events_.joined(kj::mv(post));
 }
 
@@ -66,7 +73,9 @@ void Membership::left(const std::string& why) {
 
 void Membership::show_link() {
   plan_.telemetry->meets("link", !away_);
-  plan_.telemetry->metrics().gauge("troupe_link_peer_connected", "director").Set(away_ ? 0.0 : 1.0);
+  plan_.telemetry->metrics()
+      .gauge("troupe_link_peer_connected", plan_.gate_role)
+      .Set(away_ ? 0.0 : 1.0);
 }
 
 bool Membership::refused(const wire::JoinRefused& refusal) {
@@ -80,7 +89,7 @@ kj::Promise<void> Membership::watch_absence(std::uint64_t absence) {
     if (away_ && absence == absences_)
       events_.over(
           {SiteEnd::Kind::away_too_long,
-           "the director's process could not be reached for " +
+           host_text(plan_.gate_role) + " could not be reached for " +
                std::to_string(static_cast<int>(plan_.away_deadline_seconds)) +
                " s (network.away-deadline-seconds); last: " + remote_->status().last_reason});
   });

@@ -1,5 +1,5 @@
 #pragma once
-// How a process belongs to a run: its link to the director's process, from the first dial to the end.
+// How a process belongs to a run: its link to the process with the gate, from the first dial to the end.
 #include "actors/link/site_report.hpp"
 #include "actors/telemetry/telemetry.hpp"
 #include "messages/wire/kj_thread.hpp"
@@ -18,11 +18,12 @@ namespace troupe {
 
 struct MemberPlan {
   std::string name, role;
-  std::vector<std::string> addresses;  // of the director's process, tried in turn
+  std::string gate_role = "director";  // whose process has the gate: "director" or "replay-buffer"
+  std::vector<std::string> addresses;  // of that process, tried in turn
   std::optional<wire::TlsFiles> tls;   // none: plain TCP, loopback only
   wire::LinkLimits limits;
   std::string config_digest;
-  double away_deadline_seconds = 600;  // without the director; then the process ends
+  double away_deadline_seconds = 600;  // without it; then this process ends
   Telemetry* telemetry = nullptr;
   /// Asked about once a second, on the loop; tokens per second are filled in.
   std::function<SiteReport()> report;

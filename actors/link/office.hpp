@@ -39,6 +39,8 @@ struct OfficePlan {
   std::uint32_t rollouts_at_once = 64;  // per message
   bool broadcaster_apart = false;       // generators get their weights from another process
   bool learner_apart = false;
+  caf::actor
+      director;  // stands in for that of another process (director_stand_in.hpp); null: it is in this one
   WeightTerms weights;
   Deadlines deadlines;
   Telemetry* telemetry = nullptr;

@@ -1,6 +1,68 @@
 #include "actors/link/posts.hpp"
 
+#include "actors/link/director_stand_in.hpp"
+#include "actors/link/news_codec.hpp"
+
+#include <kj/debug.h>
+
 namespace troupe {
+
+kj::Promise<void> DirectorPostDesk::report(ReportContext context) {
+  desk.director_is_there();
+  return SeatedPost::report(context);
+}
+
+kj::Promise<void> DirectorPostDesk::begin(BeginContext context) {
+  const std::uint32_t stage = context.getParams().getStage();
+  return desk.ask_in_director<bool>(begin_atom::value, stage).then([](bool known) {
+    KJ_REQUIRE(known, "a stage that this config does not have");
+  });
+}
+
+kj::Promise<void> DirectorPostDesk::stop(StopContext) {
+  return desk.ask_in_director<bool>(stop_atom::value).ignoreResult();
+}
+
+kj::Promise<void> DirectorPostDesk::close(CloseContext context) {
+  const std::string reason = context.getParams().getReason();
+  return desk.ask_in_director<bool>(close_atom::value, reason).ignoreResult();
+}
+
+kj::Promise<void> DirectorPostDesk::note(NoteContext context) {
+  return desk
+      .ask_in_director<bool>(note_atom::value, read_note(context.getParams().getEvaluation()))
+      .ignoreResult();
+}
+
+kj::Promise<void> DirectorPostDesk::pause(PauseContext context) {
+  telemetry_.pause(context.getParams().getOn());
+  return kj::READY_NOW;
+}
+
+kj::Promise<void> DirectorPostDesk::news(NewsContext context) {
+  const auto params = context.getParams();
+  return desk.ask_in_director<NewsPage>(news_atom::value, params.getFrom(), params.getWait())
+      .then([this, context](NewsPage page) mutable {
+        auto results = context.getResults();
+        auto news = results.initNews(static_cast<unsigned>(page.news.size()));
+        for (unsigned i = 0; i < news.size(); ++i) write(page.news[i], news[i]);
+        results.setEnd(page.end);
+        results.setSeconds(telemetry_.seconds_since_start());
+        results.setPaused(telemetry_.paused());
+        const auto views = telemetry_.actors();
+        auto actors = results.initActors(static_cast<unsigned>(views.size()));
+        for (unsigned i = 0; i < actors.size(); ++i) {
+          actors[i].setName(views[i].name);
+          actors[i].setBusySeconds(views[i].time.busy_seconds);
+          actors[i].setIdleSeconds(views[i].time.idle_seconds);
+        }
+      });
+}
+
+kj::Promise<void> DirectorPostDesk::weights(WeightsContext context) {
+  context.getResults().setSource(desk.director_weights(name));
+  return kj::READY_NOW;
+}
 
 kj::Promise<void> ObserverPostDesk::status(StatusContext context) {
   const RunOverview run = telemetry_.overview();

@@ -3,6 +3,7 @@
 #include "actors/link/front_desk.hpp"
 #include "actors/link/learner_stand_in.hpp"
 #include "actors/link/site_report.hpp"
+#include "messages/wire/directing.capnp.h"
 
 namespace troupe {
 
@@ -77,6 +78,23 @@ class LearnerPostDesk final : public SeatedPost<wire::LearnerPost> {
     return desk.tell_stand_in(name, session, ended_atom::value, params.getCast(),
                               read_outcome(params.getOutcome()));
   }
+};
+
+class DirectorPostDesk final : public SeatedPost<wire::DirectorPost> {
+ public:
+  DirectorPostDesk(FrontDesk& at, Telemetry& telemetry, std::string who, std::uint64_t stay)
+      : SeatedPost(at, std::move(who), stay), telemetry_(telemetry) {}
+  kj::Promise<void> report(ReportContext context) override;
+  kj::Promise<void> begin(BeginContext context) override;
+  kj::Promise<void> stop(StopContext context) override;
+  kj::Promise<void> close(CloseContext context) override;
+  kj::Promise<void> note(NoteContext context) override;
+  kj::Promise<void> pause(PauseContext context) override;
+  kj::Promise<void> news(NewsContext context) override;
+  kj::Promise<void> weights(WeightsContext context) override;
+
+ private:
+  Telemetry& telemetry_;
 };
 
 class ObserverPostDesk final : public wire::ObserverPost::Server {

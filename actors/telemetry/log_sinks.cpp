@@ -20,7 +20,7 @@ std::string payload(const spdlog::details::log_msg& message) {
 
 }  // namespace
 
-JsonFileSink::JsonFileSink(const std::filesystem::path& path) : file_(path, std::ios::trunc) {}
+JsonFileSink::JsonFileSink(const std::filesystem::path& path) : file_(path, std::ios::app) {}
 
 void JsonFileSink::sink_it_(const spdlog::details::log_msg& message) {
   file_.clear();

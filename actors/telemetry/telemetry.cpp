@@ -70,7 +70,7 @@ struct Telemetry::State {
   explicit State(TelemetryOptions given);
   ~State();
 
-  double now() const { return std::chrono::duration<double>(Clock::now() - start).count(); }
+  double now() const { return std::chrono::duration<double>(Clock::now() - start.load()).count(); }
   RunLog snapshot() const;
   std::vector<std::pair<std::string, ActorTime>> actor_times() const;  // since the stage began
   StageLog& stage();
@@ -89,7 +89,7 @@ struct Telemetry::State {
   HttpReply index_page();
 
   const TelemetryOptions options;
-  const Clock::time_point start = Clock::now();
+  std::atomic<Clock::time_point> start = Clock::now();
   const std::filesystem::path folder;
   Metrics metrics{options.roles};
   LiveTerminal error_terminal{stderr};  // log lines and the live status
@@ -331,7 +331,8 @@ std::vector<Vitals> Telemetry::State::vitals() const {
     if (!span) continue;
     found[actor].doing = span->phase;
     const auto begin = std::chrono::duration<double>(span->begin);
-    if (span->busy) at_work(actor, start + std::chrono::duration_cast<Clock::duration>(begin));
+    if (span->busy)
+      at_work(actor, start.load() + std::chrono::duration_cast<Clock::duration>(begin));
   }
   for (const auto& [actor, pulse] : pulses) {
     found[actor];
@@ -421,6 +422,22 @@ double Telemetry::seconds_since_start() const {
   return state_->now();
 }
 
+void Telemetry::began_before(double seconds) {
+  const auto earlier = std::chrono::duration<double>(seconds);
+  state_->start = state_->start.load() - std::chrono::duration_cast<Clock::duration>(earlier);
+  std::unique_lock lock(state_->mutex);
+  RunLog& run = state_->run;
+  run.started = iso_utc(std::chrono::system_clock::now() -
+                        std::chrono::duration_cast<std::chrono::system_clock::duration>(
+                            std::chrono::duration<double>(state_->now())));
+  state_->lines = LineFile(state_->folder / "metrics.jsonl");  // from its first line on
+  state_->write_line(run_line(run), lock);
+  for (EventRecord& event : run.events) {
+    event.seconds_since_start += seconds;
+    state_->write_line(event_line(event), lock);
+  }
+}
+
 spdlog::logger& Telemetry::log() {
   return *state_->logger;
 }
@@ -495,10 +512,11 @@ void Telemetry::record(const EvaluationRecord& evaluation) {
   state_->tell(json);
 }
 
-void Telemetry::record(const LedgerRecord& ledger) {
+void Telemetry::record(const LedgerRecord& ledger, Origin origin) {
+  if (state_->listener.ledger) state_->listener.ledger(ledger);
   std::unique_lock lock(state_->mutex);
   StageLog& stage = state_->stage();
-  export_record(state_->metrics, ledger, state_->exported_ledger);
+  if (origin == Origin::here) export_record(state_->metrics, ledger, state_->exported_ledger);
   state_->exported_ledger = stage.ledger = ledger;
   const std::string json = ledger_line(ledger, stage.index, state_->now());
   const TensorBoardEvent event = event_of(ledger, stage.name, stage.updates_done());

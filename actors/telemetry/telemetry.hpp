@@ -107,6 +107,8 @@ class Telemetry {
   /// this object.
   ActivityLog& activity(const std::string& actor);
   double seconds_since_start() const;
+  /// The run began that long before this process took part in it: times count from there. Before any actor reports.
+  void began_before(double seconds);
   /// Lines to log.jsonl and, from info up, to the terminal. `events` go there by themselves.
   spdlog::logger& log();
 
@@ -116,14 +118,16 @@ class Telemetry {
   enum class Origin { here, elsewhere };
   void record(const RolloutUpdateRecord& update, Origin origin = Origin::here);
   void record(const SupervisedRecord& update, Origin origin = Origin::here);
-  /// Who else is to hear each record of an update, in the recording thread. Set before there are any.
+  /// Who else is to hear each record of an update and of the ledger, in the recording thread. Set before there are any.
   struct Listener {
     std::function<void(const RolloutUpdateRecord&)> rollouts;
     std::function<void(const SupervisedRecord&)> supervised;
+    std::function<void(const LedgerRecord&)> ledger;
   };
   void listen(Listener listener);
   void record(const EvaluationRecord& evaluation);
-  void record(const LedgerRecord& ledger);  // the newest; shown, exported
+  /// The newest; shown, and exported where the ledger is.
+  void record(const LedgerRecord& ledger, Origin origin = Origin::here);
   void event(const std::string& kind,
              const std::string& text);  // restarts, refusals, gates: log, report, metrics.jsonl
   void stage_ends(const StageRecord& stage);

@@ -5,6 +5,7 @@
 #   frozen   the job of tests, with a learning rate too small to change a weight: both runs must train the same rollouts
 #   small    the job of tests
 #   demo     the demo's job, of 1000 updates
+# APART: if it is set the replay buffer is in a process of its own, and TARGETS may name the director.
 # TARGETS: names of the processes to be killed, as patterns (default "gen-* ver-* broadcaster"). OUT: keeps the runs there.
 # STOP_SECONDS: instead of killing it, stops (SIGSTOP) each in turn for that long.
 set -euo pipefail
@@ -25,6 +26,7 @@ trap 'kill -9 $up 2> /dev/null || true; [ -n "${OUT:-}" ] || rm -rf "$work"' EXI
 cd "$work"
 
 settings=(--set network.broadcaster=127.0.0.1:0 --set metrics.lineage=true --set director.restart-limit=1000)
+[ -z "${APART:-}" ] || settings+=(--set network.replay-buffer=127.0.0.1:0)
 case $job in
   frozen) settings+=(--set stage.rl.learning-rate=1e-30 --set stage.rl.learning-rate-final=1e-30) ;&
   small)

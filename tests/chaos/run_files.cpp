@@ -47,7 +47,8 @@ Dropped dropped_of(const Json& line) {
   return dropped;
 }
 
-void take(Run& run, const std::string& file, const Json& line) {
+/// `first_hand`: written where the ledger is.
+void take(Run& run, const std::string& file, bool first_hand, const Json& line) {
   const std::string type = line.at("type");
   if (type == "rules") {
     run.rules[line.at("stage")] = {line.at("staleness_bound"), line.at("first_version"),
@@ -59,7 +60,7 @@ void take(Run& run, const std::string& file, const Json& line) {
   } else if (type == "dropped") {
     run.dropped.push_back(dropped_of(line));
   } else if (type == "published") {
-    if (file == "lineage.jsonl")
+    if (first_hand)
       run.published.emplace_back(line.at("version"), line.at("digest"));
     else  // a broadcaster elsewhere hands on what it was given
       run.held.push_back({file, "a broadcaster", line.at("digest"), line.at("version")});
@@ -69,7 +70,7 @@ void take(Run& run, const std::string& file, const Json& line) {
 }
 
 /// The chain of each line, as it should be; damage where it is another. A process that was killed may leave half a line.
-std::vector<std::string> read_lineage(Run& run, const fs::path& file, bool may_be_torn) {
+std::vector<std::string> read_lineage(Run& run, const fs::path& file, bool first_hand) {
   const std::string name = fs::relative(file, run.directory).string();
   bool torn = false;
   std::vector<std::string> chains;
@@ -85,17 +86,28 @@ std::vector<std::string> read_lineage(Run& run, const fs::path& file, bool may_b
     chains.push_back(chain);
     ++run.lineage_lines;
     try {
-      take(run, name, Json::parse(line));
+      take(run, name, first_hand, Json::parse(line));
     } catch (const Json::exception& error) {
       run.damage.push_back(where + ": " + error.what());
     }
   }
-  if (torn && !may_be_torn) run.damage.push_back(name + ": the last line is not whole");
+  if (torn && first_hand) run.damage.push_back(name + ": the last line is not whole");
   return chains;
 }
 
-void check_end(Run& run, const std::vector<std::string>& chains) {
-  const Json end = run.summary.value("lineage", Json::object());
+Json read_summary(const fs::path& directory) {
+  std::ifstream file(directory / "summary.json");
+  return Json::parse(file, nullptr, false);
+}
+
+/// Beside the ledger: in the run directory, or in that of the replay buffer's process.
+fs::path history_of(const fs::path& directory) {
+  const fs::path apart = directory / "processes" / "replay-buffer";
+  return (fs::exists(apart) ? apart : directory) / "lineage.jsonl";
+}
+
+void check_end(Run& run, const Json& summary, const std::vector<std::string>& chains) {
+  const Json end = summary.is_object() ? summary.value("lineage", Json::object()) : Json::object();
   const std::size_t lines = end.value("lines", std::size_t{0});
   if (lines == 0 || lines > chains.size() || end.value("chain", "") != chains[lines - 1])
     run.damage.push_back("lineage.jsonl: does not end as summary.json says");
@@ -139,8 +151,7 @@ std::vector<Json> Run::lines(const std::string& type) const {
 Run read_run(const fs::path& directory) {
   Run run;
   run.directory = directory;
-  std::ifstream summary(directory / "summary.json");
-  run.summary = Json::parse(summary, nullptr, false);
+  run.summary = read_summary(directory);
   if (run.summary.is_discarded()) {
     run.summary = Json::object();
     run.damage.push_back("summary.json: missing, or no JSON");
@@ -148,11 +159,13 @@ Run read_run(const fs::path& directory) {
   run.metrics = read_lines(run, directory / "metrics.jsonl");
   if (run.metrics.empty()) run.damage.push_back("metrics.jsonl: missing, or empty");
   run.faults = read_lines(run, directory / "faults.jsonl");
-  check_end(run, read_lineage(run, directory / "lineage.jsonl", false));
+  const fs::path history = history_of(directory);
+  check_end(run, read_summary(history.parent_path()), read_lineage(run, history, true));
   for (const char* below : {"processes"}) {
     if (!fs::exists(directory / below)) continue;
     for (const auto& entry : fs::recursive_directory_iterator(directory / below))
-      if (entry.path().filename() == "lineage.jsonl") read_lineage(run, entry.path(), true);
+      if (entry.path().filename() == "lineage.jsonl" && entry.path() != history)
+        read_lineage(run, entry.path(), false);
   }
   return run;
 }

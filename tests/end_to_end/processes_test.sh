@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# usage: processes_test.sh TROUPE whole_run|killed|stopped|left|scale|interrupt|orphans|apart|learner_killed|together|pods|upgrade|refused
+# usage: processes_test.sh TROUPE whole_run|killed|stopped|left|scale|interrupt|orphans|apart|learner_killed|buffer_apart|buffer_killed|together|pods|upgrade|refused
 # Runs of several processes. Waits are polls with a deadline; no check is about time.
 set -euo pipefail
 troupe=$(realpath "$1")
@@ -36,7 +36,7 @@ ends_with() {  # EXIT-CODE
 }
 processes() { pgrep -af -- "serve $config .*$work" || true; }
 none_left() { [ -z "$(processes)" ]; }
-id_of() { pgrep -f -- "serve $config --role [a-z]* --name $1 .*$work"; }
+id_of() { pgrep -f -- "serve $config --role [a-z-]* --name $1 .*$work"; }
 runs() { id_of "$1" > /dev/null; }
 joined() { grep -c "$1 .*from" runs/smoke/log.jsonl; }
 joined_times() { [ "$(joined "$1")" -ge "$2" ]; }
@@ -163,6 +163,30 @@ learner_killed() {  # the run ends, with the model as it was published last
   ends_with 1
   balanced
   grep -qF 'the learner died: link_lost' output || fail "no reason"
+  grep -qF 'saved: model at version' runs/smoke/log.jsonl || fail "no model is saved"
+}
+trains() { grep -q '^rl [0-9]' output; }
+buffer_apart() {  # and learner and broadcaster; the director is killed, which nobody else notices
+  start --set network.replay-buffer=127.0.0.1:0 --set network.learner=apart --set network.broadcaster=127.0.0.1:0 \
+    --set stage.rl.updates=200 --set replay-buffer.batch=8
+  until_true trains
+  local address
+  address=$(sed -n 's/.*runs at \([0-9.:]*\);.*/\1/p' runs/smoke/logs/up.log)
+  until_true tells "$address" '"role": "director"'
+  kill -9 "$(id_of director)"
+  until_true grep -qF 'director died: signal 9 (Killed); started again' output
+  ends_with 0
+  balanced
+  grep -qF '"updates": 200' runs/smoke/summary.json || fail "not 200 updates"
+  [ "$(grep -c '"type":"update"' runs/smoke/metrics.jsonl)" = 200 ] || fail "not each update once"
+  if grep -q 'link_lost: [glv][er]' runs/smoke/processes/replay-buffer/log.jsonl; then fail "others noticed"; fi
+}
+buffer_killed() {  # the run ends, with the newest model that the director has
+  start_long --set network.replay-buffer=127.0.0.1:0
+  until_true trains
+  kill -9 "$(id_of replay-buffer)"
+  ends_with 1
+  grep -qF "the replay buffer's process died: signal 9 (Killed); the run is over" output || fail "no reason"
   grep -qF 'saved: model at version' runs/smoke/log.jsonl || fail "no model is saved"
 }
 works() {  # ADDRESS NAME: it has sampled tokens, or graded rollouts

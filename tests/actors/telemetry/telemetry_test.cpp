@@ -117,6 +117,45 @@ TEST_CASE("one actor has one activity log") {
   CHECK(telemetry.activity("a").actor() == "a");
 }
 
+TEST_CASE("a run that began in another process counts its time from there") {
+  const TemporaryFolder folder;
+  Telemetry telemetry(quiet_options(folder));
+  telemetry.event("joined", "the replay buffer's process");
+  const auto before = lines_of(folder, "metrics.jsonl");
+  telemetry.began_before(5000);
+  CHECK(telemetry.seconds_since_start() >= 5000);
+  const auto lines = lines_of(folder, "metrics.jsonl");
+  REQUIRE(lines.size() == 2);
+  CHECK(lines[0]["started_at"] < before[0]["started_at"]);  // ISO 8601 sorts by time
+  CHECK(lines[1]["text"] == "the replay buffer's process");
+  CHECK(lines[1]["seconds"] >= 5000);
+}
+
+TEST_CASE("what is recorded of a ledger elsewhere is told and not exported") {
+  const TemporaryFolder folder;
+  Telemetry telemetry(quiet_options(folder));
+  std::vector<LedgerRecord> told;
+  telemetry.listen({{}, {}, [&](const LedgerRecord& ledger) { told.push_back(ledger); }});
+  telemetry.stage_begins(0, "rl", "rl", 1);
+  const std::string before = telemetry.metrics().expose();
+  telemetry.record(sample_ledger(), Telemetry::Origin::elsewhere);
+  CHECK(telemetry.metrics().expose() == before);
+  REQUIRE(told.size() == 1);
+  CHECK(told[0].trained_rollouts == sample_ledger().trained_rollouts);
+  CHECK(lines_of(folder, "metrics.jsonl").back()["type"] == "ledger");
+  telemetry.record(sample_ledger());
+  CHECK(telemetry.metrics().expose() != before);
+}
+
+TEST_CASE("the log of a process that is started again in the same folder goes on") {
+  const TemporaryFolder folder;
+  { Telemetry(quiet_options(folder)).event("joined", "the first"); }
+  Telemetry(quiet_options(folder)).event("joined", "the second");
+  const auto lines = lines_of(folder, "log.jsonl");
+  REQUIRE(lines.size() == 2);
+  CHECK(lines[0]["text"] == "joined: the first");
+}
+
 TEST_CASE("events and log lines are JSON in log.jsonl whatever they hold") {
   const TemporaryFolder folder;
   {

@@ -1,0 +1,301 @@
+// A director whose conductor is in another process, here both in one, over real sockets.
+#include "actors/link/chair.hpp"
+
+#include "actors/director/director.hpp"
+#include "actors/director/role_plans.hpp"
+#include "actors/errors.hpp"
+#include "actors/link/conductor_proxy.hpp"
+#include "actors/link/director_stand_in.hpp"
+#include "tests/actors/link/linked_run.hpp"
+#include "tests/support/small_run.hpp"
+
+#include <doctest/doctest.h>
+
+#include <caf/scoped_actor.hpp>
+#include <functional>
+#include <future>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <vector>
+
+TEST_SUITE_BEGIN("actors/link");
+
+namespace troupe {
+
+using namespace linked;
+
+namespace {
+
+constexpr std::int32_t kUpdates = 12;
+
+Config synchronous() {
+  Config config = support::small_config();
+  config.replay_buffer.staleness_bound = 0;
+  config.evaluation.every = 0;
+  config.stages[1].updates = kUpdates;
+  return config;
+}
+
+/// The replay buffer's process, with all of the cast in it.
+struct Buffer {
+  explicit Buffer(Config chosen, double away_seconds = 600)
+      : config(std::move(chosen)), materials(gather(config)) {
+    DirectorStandInPlan standing;
+    for (const StageConfig& stage : config.stages)
+      standing.stages.push_back({stage.kind, stage.name, stage.updates});
+    standing.away_deadline_seconds = away_seconds;
+    standing.deadlines = {seconds(1)};
+    standing.telemetry = run.telemetry.get();
+    stand_in = system.spawn(director_stand_in, standing);
+    const auto tell = [to = stand_in](const auto& record) {
+      caf::anon_send(to, news_atom::value, NewsBody(record));
+    };
+    run.telemetry->listen({tell, tell, tell});
+    OfficePlan door;
+    door.listen = "127.0.0.1:0";
+    door.limits = patient_limits();
+    door.terms = {"run", "digest", 0};
+    door.director = stand_in;
+    door.weights = weight_terms(config, materials.decoder);
+    door.deadlines = quick();
+    door.telemetry = run.telemetry.get();
+    office = std::make_unique<Office>(door);
+    plan = {&config, &materials, support::bigram_backends(), run.telemetry.get(), office.get(), {}};
+    caf::anon_send(stand_in, join_atom::value,
+                   caf::actor_cast<Conductor>(system.spawn<caf::detached>(
+                       conductor, std::cref(plan), caf::actor_cast<Director>(stand_in))));
+  }
+  ~Buffer() {
+    caf::anon_send(stand_in, close_atom::value, std::string("the test is over"));
+    farewell();
+    run.telemetry->listen({});
+    office.reset();
+    caf::anon_send_exit(stand_in, caf::exit_reason::user_shutdown);
+  }
+  /// Why the run failed, once it is over.
+  std::string farewell() {
+    std::string why = "nobody answers";
+    caf::scoped_actor self(system);
+    self->request(stand_in, kLongest, farewell_atom::value)
+        .receive([&](const std::string& text) { why = text; }, [](const caf::error&) {});
+    return why;
+  }
+
+  support::TemporaryRun run;
+  Config config;
+  Materials materials;
+  caf::actor_system_config system_config;
+  caf::actor_system system{system_config};
+  caf::actor stand_in;
+  std::unique_ptr<Office> office;
+  ConductorPlan plan;
+};
+
+/// The director's process.
+struct Led {
+  Led(Config chosen, const std::string& address)
+      : config(std::move(chosen)), materials(gather(config)) {
+    ChairPlan sitting;
+    sitting.name = "director";
+    sitting.role = "director";
+    sitting.gate_role = "replay-buffer";
+    sitting.addresses = {address};
+    sitting.limits = patient_limits();
+    sitting.config_digest = "digest";
+    sitting.telemetry = run.telemetry.get();
+    sitting.report = [] { return SiteReport{}; };
+    sitting.weights = weight_terms(config, materials.decoder);
+    sitting.deadlines = quick();
+    sitting.system = &system;
+    chair = std::make_unique<Chair>(sitting);
+    plan.config = &config;
+    plan.materials = &materials;
+    plan.backends = support::bigram_backends();
+    plan.telemetry = run.telemetry.get();
+    plan.run_directory = run.directory;
+    plan.outcome = &outcome;
+    plan.past = chair->past();
+    plan.cast_conductor = [this](const Director& director) {
+      const Conductor cast = chair->cast_conductor(director);
+      proxy = caf::actor_cast<caf::actor>(cast);
+      return cast;
+    };
+    plan.note = [this](const EvaluationNote& note) { chair->note(note); };
+    chief = system.spawn<caf::detached>(director, std::cref(plan));
+  }
+  ~Led() { finish(); }
+  void finish() {
+    caf::scoped_actor self(system);
+    if (chief) self->wait_for(chief);
+    chief = nullptr;
+    chair.reset();
+  }
+  /// As if the process were killed: nothing of it is heard any more.
+  void die() {
+    chair.reset();
+    caf::anon_send(proxy, over_atom::value, std::string("killed"));
+    finish();
+  }
+  std::vector<nlohmann::json> lines(const std::string& type) {
+    std::ifstream file(run.directory / "metrics.jsonl");
+    std::vector<nlohmann::json> found;
+    for (std::string line; std::getline(file, line) && !file.eof();) {  // eof: not whole yet
+      auto json = nlohmann::json::parse(line);
+      if (json["type"] == type) found.push_back(std::move(json));
+    }
+    return found;
+  }
+  std::string model() const { return read_file(run.directory / "model" / "model.safetensors"); }
+  bool reaches(std::size_t updates) {
+    return until([&] { return lines("update").size() >= updates; });
+  }
+
+  support::TemporaryRun run;
+  Config config;
+  Materials materials;
+  RunPlan plan;
+  RunOutcome outcome;
+  caf::actor_system_config system_config;
+  caf::actor_system system{system_config};
+  std::unique_ptr<Chair> chair;
+  caf::actor chief, proxy;
+};
+
+std::string model_in_one_process() {
+  support::TemporaryRun files;
+  Config config = synchronous();
+  const Materials materials = gather(config);
+  RunOutcome outcome;
+  RunPlan plan;
+  plan.config = &config;
+  plan.materials = &materials;
+  plan.backends = support::bigram_backends();
+  plan.telemetry = files.telemetry.get();
+  plan.run_directory = files.directory;
+  plan.outcome = &outcome;
+  {
+    caf::actor_system_config system_config;
+    caf::actor_system system(system_config);
+    const caf::actor chief = system.spawn<caf::detached>(director, std::cref(plan));
+    caf::scoped_actor self(system);
+    self->wait_for(chief);
+  }
+  REQUIRE(outcome.failure.empty());
+  return read_file(files.directory / "model" / "model.safetensors");
+}
+
+/// Each update once and in order, the ledger balanced, both stages told as they were.
+void check_files(Led& led) {
+  const auto updates = led.lines("update");
+  std::vector<std::int32_t> rollout_updates;
+  for (const auto& line : updates)
+    if (line.contains("reward_mean")) rollout_updates.push_back(line["update"]);
+  REQUIRE(rollout_updates.size() == kUpdates);
+  for (std::int32_t i = 0; i < kUpdates; ++i)
+    CHECK(rollout_updates[static_cast<std::size_t>(i)] == i + 1);
+  led.run.telemetry->write_files("done");
+  const auto summary = nlohmann::json::parse(read_file(led.run.directory / "summary.json"));
+  REQUIRE(summary["stages"].size() == 2);
+  CHECK(summary["stages"][0]["updates"] == 30);
+  const auto& rl = summary["stages"][1];
+  CHECK(rl["updates"] == kUpdates);
+  CHECK(rl["ledger_imbalance"] == 0);
+  CHECK(rl["tokens_beyond_bound"] == 0);
+  CHECK(rl["generated_tokens"] > 0);
+  CHECK(rl["before"]["pass_rate_sampled"].is_number());
+  CHECK(rl["after"]["pass_rate_sampled"].is_number());
+  auto evaluations = led.lines("evaluation");
+  REQUIRE(evaluations.size() >= 2);
+  evaluations
+      .pop_back();  // that after the stage is of the newest update, which may have been measured before
+  std::set<std::int32_t> measured;
+  for (const auto& line : evaluations)
+    CHECK(measured.insert(line["update"].get<std::int32_t>()).second);
+}
+
+}  // namespace
+
+TEST_CASE("a run led from another process ends with the model that it has in one") {
+  Buffer buffer(synchronous());
+  Led led(synchronous(), buffer.office->address());
+  led.finish();
+  CHECK(led.outcome.failure.empty());
+  CHECK(buffer.farewell().empty());
+  CHECK(led.model() == model_in_one_process());
+  check_files(led);
+}
+
+TEST_CASE("a director whose link is cut goes on where it was") {
+  Buffer buffer(synchronous());
+  Forwarder forwarder(buffer.office->address());
+  Led led(synchronous(), forwarder.address());
+  for (const std::size_t updates : {2u, 5u, 8u}) {
+    REQUIRE(led.reaches(updates));
+    forwarder.cut();
+  }
+  led.finish();
+  CHECK(led.outcome.failure.empty());
+  CHECK(led.model() == model_in_one_process());
+  check_files(led);
+}
+
+TEST_CASE("a run goes on without its director and another takes its place with all that was") {
+  Config config = synchronous();
+  config.evaluation.every = 2;
+  Buffer buffer(config);
+  auto first = std::make_unique<Led>(config, buffer.office->address());
+  REQUIRE(first->reaches(4));
+  buffer.run.telemetry->pause(true);  // in mid-stage until the other is there
+  REQUIRE(until([&] { return first->lines("evaluation").size() >= 2; }));
+  const auto before = first->lines("evaluation");
+  first->die();
+  Led second(config, buffer.office->address());
+  CHECK(second.plan.past.has_begun(1));
+  REQUIRE_FALSE(second.plan.past.evaluations.empty());
+  CHECK(second.run.telemetry->paused());
+  second.chair->pause(false);  // as on its dashboard
+  second.finish();
+  CHECK(second.outcome.failure.empty());
+  CHECK(buffer.farewell().empty());
+  CHECK(second.model() == model_in_one_process());
+  check_files(second);
+  CHECK(second.lines("evaluation")[0]["pass_rate_sampled"] == before[0]["pass_rate_sampled"]);
+  CHECK_FALSE(std::filesystem::exists(second.run.directory / "base"));  // the first has saved it
+}
+
+TEST_CASE("a director that comes when all stages have ended is told of them again") {
+  Buffer buffer(synchronous());
+  auto first = std::make_unique<Led>(synchronous(), buffer.office->address());
+  REQUIRE(first->reaches(1));
+  first->die();
+  REQUIRE(until([&] { return buffer.run.telemetry->overview().update == kUpdates; }));
+  Led second(synchronous(), buffer.office->address());
+  second.finish();
+  CHECK(second.outcome.failure.empty());
+  CHECK(second.model() == model_in_one_process());
+  check_files(second);
+}
+
+TEST_CASE("a run without a director ends after its deadline with that reason") {
+  Buffer buffer(synchronous(), 0.1);
+  CHECK(buffer.farewell().find("network.away-deadline-seconds") != std::string::npos);
+}
+
+TEST_CASE("a director that is told to stop while the replay buffer is away saves what it has") {
+  Config config = synchronous();
+  config.stages[1].updates = 100'000;
+  auto buffer = std::make_unique<Buffer>(config);
+  Forwarder forwarder(buffer->office->address());
+  Led led(config, forwarder.address());
+  REQUIRE(led.reaches(4));
+  forwarder.open(false);
+  forwarder.cut();
+  caf::anon_send(led.chief, stop_atom::value);
+  led.finish();
+  CHECK(led.outcome.failure.find("told to stop") != std::string::npos);
+  CHECK_FALSE(led.model().empty());
+}
+
+}  // namespace troupe
