@@ -183,6 +183,8 @@ void add_status_command(CLI::App& app, troupe::StatusOptions& options, int& code
   command.add_option("--timeout", options.seconds, "Seconds to wait for an answer")
       ->check(CLI::Range(0.1, 3600.0));
   command.add_flag("--insecure", options.insecure, "Plain TCP, loopback only");
+  command.add_flag("--no-revocation-list", options.no_revocation_list,
+                   "There is no crl.pem, as in a config with network.revocation-list = false");
   command.add_flag("--json", options.json, "All fields as JSON");
   command.footer("example: troupe status 127.0.0.1:7420 --pki pki");
   command.callback([&] { code = troupe::status(options); });

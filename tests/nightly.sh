@@ -42,6 +42,7 @@ names() {  # of files with CAF or LibTorch too, which .ci/run leaves out for tim
 part names names
 part joins tests/bench/joins.sh
 part pods tests/end_to_end/pods.sh "$build/troupe"
+part pods-cert-manager tests/end_to_end/pods.sh "$build/troupe" cert-manager
 if command -v chromium chromedriver > /dev/null; then
   part dashboard tests/end_to_end/dashboard.sh "$build/troupe"
 else

@@ -80,7 +80,8 @@ struct StatusOptions {
   std::filesystem::path pki;
   std::string name = "observer";
   bool insecure = false, json = false;
-  double seconds = 5;  // deadline
+  bool no_revocation_list = false;  // as network.revocation-list = false
+  double seconds = 5;               // deadline
 };
 int status(const StatusOptions& options);
 

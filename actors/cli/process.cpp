@@ -90,6 +90,17 @@ pki::LeafFiles leaf_files(const std::filesystem::path& directory, const std::str
           directory / "crl.pem"};
 }
 
+namespace {
+
+/// Without network.revocation-list crl.pem is named only if it lies there all the same: an error.
+pki::LeafFiles link_files(const NetworkConfig& network, const std::string& name) {
+  pki::LeafFiles files = leaf_files(network.pki, name);
+  if (!network.revocation_list && !fs::exists(files.revoked)) files.revoked.clear();
+  return files;
+}
+
+}  // namespace
+
 std::optional<wire::TlsFiles> tls_files(const NetworkConfig& network, const std::string& name,
                                         const std::string& role) {
   if (network.insecure) return std::nullopt;
@@ -98,8 +109,10 @@ std::optional<wire::TlsFiles> tls_files(const NetworkConfig& network, const std:
         "network.pki: there are no certificates; make some (troupe pki init DIR) and name the "
         "folder, or set "
         "network.insecure on a loopback address");
-  const pki::LeafFiles files = leaf_files(network.pki, name);
-  const pki::Certificate certificate = pki::require_usable(files, pki::wall_clock());
+  const pki::LeafFiles files = link_files(network, name);
+  const pki::Certificate certificate = pki::require_usable(
+      files, pki::wall_clock(),
+      network.revocation_list ? pki::Revocations::listed : pki::Revocations::none);
   const std::string certified =
       certificate.identity ? std::string(pki::role_name(certificate.identity->role)) : "none";
   if (certified != role)
@@ -116,6 +129,10 @@ void watch_links(Telemetry& telemetry, const NetworkConfig& network, const std::
       .gauge("troupe_link_tls", network.insecure ? "insecure" : "mutual-tls-1.3")
       .Set(1);
   if (network.insecure) return;
+  if (!network.revocation_list)
+    telemetry.event("warning",
+                    "no certificate can be revoked (network.revocation-list = false): whom the "
+                    "authority has signed is let in until the certificate ends");
   telemetry.before_scrape(
       [file = leaf_files(network.pki, name).certificate, name](Metrics& metrics) {
         try {

@@ -82,6 +82,7 @@ int status(const StatusOptions& options) {
     NetworkConfig network;
     network.pki = options.pki;
     network.insecure = options.insecure;
+    network.revocation_list = !options.no_revocation_list;
     auto io = kj::setupAsyncIo();
     const auto files = tls_files(network, options.name, "observer");
     kj::Own<wire::TlsContext> tls;

@@ -209,6 +209,7 @@ std::vector<std::string> Company::common(const std::string& role, const std::str
                                     "--name", name,
                                     "--pki",  (directory_ / "pki").string()};
   for (const std::string& change : options_.overrides) words.insert(words.end(), {"--set", change});
+  words.insert(words.end(), {"--set", "network.revocation-list=true"});  // there is one
   if (config_.network.broadcaster_apart())
     words.insert(words.end(), {"--set", "network.broadcaster=127.0.0.1:0"});
   if (config_.network.replay_buffer_apart())

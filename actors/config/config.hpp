@@ -120,6 +120,7 @@ struct NetworkConfig {  // [network]
   std::string learner_ranks = kThreads;  // of a learner apart: host:port of each rank's process
   std::string listen = kOwnAddress;      // host:port that a serving process binds
   std::filesystem::path pki;             // ca.pem, crl.pem, NAME.pem, NAME.key
+  bool revocation_list = true;           // crl.pem must be there; false: there is none
   bool insecure = false;                 // plain TCP, loopback only
   double lease_seconds = 1;              // a generator's link may be away that long
   double learner_lease_seconds = 30;

@@ -464,6 +464,9 @@ Section network_section() {
            "is every address, port 0 any free one."},
           {"pki", &C::pki, path(PathKind::later_folder), "",
            "Folder with ca.pem, crl.pem and each process's NAME.pem and NAME.key (troupe pki)."},
+          {"revocation-list", &C::revocation_list, any(), "",
+           "Whom crl.pem names is refused, and it must be there. false: there is none, as with "
+           "cert-manager, and a certificate is good until it ends."},
           {"insecure", &C::insecure, any(), "",
            "Plain TCP without certificates, on loopback addresses only."},
           {"lease-seconds", &C::lease_seconds, between(0, 3600), "seconds",

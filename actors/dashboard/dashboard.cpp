@@ -1,5 +1,6 @@
 #include "actors/dashboard/dashboard.hpp"
 
+#include "actors/dashboard/model_card.hpp"
 #include "actors/dashboard/web_assets.hpp"
 #include "actors/telemetry/text.hpp"
 
@@ -109,8 +110,15 @@ void Dashboard::serve_on(HttpServer& server) {
 /// Takes in what the run recorded since the last time.
 void Dashboard::catch_up(const RunLog& run) {
   for (; stage_ < run.stages.size(); ++stage_, updates_ = 0) {
-    const auto& updates = run.stages[stage_].rollout_updates;
-    for (; updates_ < updates.size(); ++updates_) history_.add(history_point(updates[updates_]));
+    const StageLog& stage = run.stages[stage_];
+    const auto take = [this](const auto& updates) {
+      for (; updates_ < updates.size(); ++updates_) history_.add(history_point(updates[updates_]));
+    };
+    if (stage.rollout_updates.empty()) {  // a stage has updates of one kind
+      take(stage.supervised_updates);
+    } else {
+      take(stage.rollout_updates);
+    }
     if (stage_ + 1 == run.stages.size()) return;  // more may come
   }
 }
@@ -221,6 +229,17 @@ HttpReply Dashboard::download(const std::string& name) {
     const std::lock_guard lock(mutex_);
     source_.look([this](const RunLog& run) { catch_up(run); });
     return attachment(name, "text/csv; charset=utf-8", history_csv(history_));
+  }
+  if (name == "model-card.md" || name == "manifest.json") {
+    std::string text;
+    source_.look([&](const RunLog& run) {
+      text = name == "model-card.md"
+                 ? model_card(run)
+                 : dump_json(run_manifest(run, source_.run_directory), 2) + "\n";
+    });
+    return attachment(name,
+                      name == "model-card.md" ? "text/markdown; charset=utf-8" : "application/json",
+                      std::move(text));
   }
   for (const auto& [file, type] : kDownloads) {
     if (name != file) continue;

@@ -12,32 +12,37 @@ namespace troupe {
 /// Figures of one update, or the means over some.
 struct HistoryPoint {
   std::int32_t stage = 0, update = 0;  // the newest of them
-  std::int32_t updates = 1;            // how many
+  std::int32_t updates = 1;            // how many; of a pretrain or sft stage, reports
   double seconds = 0;                  // since the run's start, of the newest
-  std::vector<double> values;          // one per history_columns()
+  std::vector<double> values;          // one per history_columns(); NaN: not known
 };
 
 /// Names of the figures, as in metrics.jsonl (tokens_per_second, lag_mean are derived).
 const std::vector<std::string>& history_columns();
 HistoryPoint history_point(const RolloutUpdateRecord& update);
+HistoryPoint history_point(const SupervisedRecord& report);
 
 /// Used under its owner's lock.
 class History {
  public:
   /// most: points kept, even.
   explicit History(std::size_t most);
-  /// Beyond `most` neighbours in the older half are merged, so the ring never grows and covers the whole run.
+  /// Beyond `most` neighbours in the older half are merged, so the ring never grows and covers the whole run. Points of two
+  /// stages are not, nor those of a stage that has few.
   void add(HistoryPoint point);
   const std::vector<HistoryPoint>& points() const { return points_; }
   std::uint64_t added() const { return added_; }
 
  private:
+  void thin();
+
   std::size_t most_;
   std::uint64_t added_ = 0;
   std::vector<HistoryPoint> points_;
 };
 
-/// {"columns": [...], "points": [[stage, update, updates, seconds, value...], ...]}
+/// {"columns": [...], "points": [[stage, update, updates, seconds, value...], ...]}; what is not known is null, and empty in
+/// CSV.
 nlohmann::ordered_json history_json(const History& history);
 std::string history_csv(const History& history);
 

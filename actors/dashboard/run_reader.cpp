@@ -59,6 +59,7 @@ RolloutUpdateRecord rollout_update(const Json& line) {
   take(line, "lag_histogram", u.lag_histogram);
   take(line, "wait_seconds", u.wait_seconds);
   take(line, "train_seconds", u.train_seconds);
+  take(line, "weights_digest", u.weights_digest);
   return u;
 }
 
@@ -70,7 +71,11 @@ SupervisedRecord supervised_update(const Json& line) {
   take(line, "seconds", u.seconds_since_start);
   take(line, "loss", u.loss);
   take(line, "learning_rate", u.learning_rate);
+  take(line, "gradient_norm", u.gradient_norm);
   take(line, "positions_per_second", u.positions_per_second);
+  double share = -1;
+  take(line, "gate_share", share);
+  if (share >= 0) u.gate_share = share;  // only some reports have one
   return u;
 }
 

@@ -83,7 +83,7 @@ echo "$name@sha256:$manifest" > "$out/$variant.ref"
 # SPDX: Debian's packages as downloaded, and what is ours or from LibTorch's wheels, by file.
 parts() { (cd "$work/root" && sha256sum usr/bin/troupe opt/troupe/lib/*); }
 jq -nS --arg name "troupe-$variant" --arg version "$version" --arg digest "$manifest" --rawfile debian "$work/packages.tsv" \
-  --arg parts "$(parts)" '
+  --rawfile wheels "$work/wheels.tsv" --arg parts "$(parts)" '
   def id: gsub("[^A-Za-z0-9.-]"; "-") | "SPDXRef-" + .;
   def package($name; $version; $sum): {SPDXID: ($name | id), name: $name, versionInfo: $version, downloadLocation: "NOASSERTION",
     filesAnalyzed: false, licenseConcluded: "NOASSERTION", licenseDeclared: "NOASSERTION", copyrightText: "NOASSERTION",
@@ -92,8 +92,10 @@ jq -nS --arg name "troupe-$variant" --arg version "$version" --arg digest "$mani
     package(.[0]; .[1]; .[4]) +
     {sourceInfo: ("built from " + .[2]),
      externalRefs: [{referenceCategory: "PACKAGE-MANAGER", referenceType: "purl", referenceLocator: "pkg:deb/debian/\(.[0])@\(.[1])?arch=amd64"}]}] as $packages |
-  [$parts | split("\n")[] | capture("^(?<sum>[0-9a-f]{64})  (?<file>.*)$") |
-    package(.file | split("/")[-1]; (if .file == "usr/bin/troupe" then $version else "LibTorch 2.11.0" end); .sum)] as $own |
+  ([$wheels | split("\n")[] | select(. != "") | split("\t") | {(.[0]): .}] | add) as $origin |
+  [$parts | split("\n")[] | capture("^(?<sum>[0-9a-f]{64})  (?<file>.*)$") | (.file | split("/")[-1]) as $name |
+    package($name; $origin[$name][2] // $version; .sum) +
+    if $origin[$name][1] then {sourceInfo: "from the wheel \($origin[$name][1])"} else {} end] as $own |
   {spdxVersion: "SPDX-2.3", dataLicense: "CC0-1.0", SPDXID: "SPDXRef-DOCUMENT", name: $name,
    documentNamespace: "https://spdx.org/spdxdocs/\($name)-\($digest)", creationInfo: {created: "1970-01-01T00:00:00Z", creators: ["Tool: troupe-image"]},
    packages: ($packages + $own),

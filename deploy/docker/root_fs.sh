@@ -2,7 +2,8 @@
 # usage: deploy/docker/root_fs.sh cpu|gpu TROUPE DIR
 # Puts into DIR what a container of Troupe consists of: the binary, LibTorch, and of Debian the packages that those link to.
 # No shell, no package manager, no Python, no compiler. DIR/../packages.tsv says what of Debian is in it: name, version,
-# source, file, sha256. They are downloaded in the newest version that the archive of this machine has.
+# source, file, sha256. They are downloaded in the newest version that the archive of this machine has. DIR/../wheels.tsv
+# says which library comes from which wheel: file, name, version.
 set -euo pipefail
 variant=$1
 troupe=$(realpath "$2")
@@ -10,21 +11,25 @@ mkdir -p "$3/.."
 root=$(realpath "$3")
 debs=$(dirname "$root")/debs
 list=$(dirname "$root")/packages.tsv
-readonly variant troupe root debs list user=65532
+origins=$(dirname "$root")/wheels.tsv
+readonly variant troupe root debs list origins user=65532
 readonly torch=${TROUPE_TORCH:-${XDG_CACHE_HOME:-$HOME/.cache}/troupe/libtorch-2.11.0/torch}
+wheels=$(dirname "$torch")
+readonly wheels
 fail() { echo "root_fs: $*" >&2; exit 1; }
 [ -f "$torch/lib/libtorch_cpu.so" ] || fail "no LibTorch in $torch; run deploy/setup.sh"
 
-linked() {  # FILE...: paths of all libraries that they need, LibTorch's too
+linked() {  # FILE...: paths of all libraries that they need, LibTorch's too; the driver's come with the node
   local said
-  said=$(LD_LIBRARY_PATH=$torch/lib ldd "$@")
-  ! grep -F 'not found' <<< "$said" || fail "a library is missing; for gpu: deploy/setup.sh --gpu"
-  awk '$2 == "=>" {print $3} $1 ~ /^\/lib64/ {print $1}' <<< "$said" | sort -u
+  said=$(LD_LIBRARY_PATH=$torch/lib$(printf ':%s' "$wheels"/nvidia/*/lib) ldd "$@")
+  ! grep -F 'not found' <<< "$said" | grep -vF 'libcuda.so.1' || fail "a library is missing; for gpu: deploy/setup.sh --gpu"
+  awk '$2 == "=>" && $3 != "not" {print $3} $1 ~ /^\/lib64/ {print $1}' <<< "$said" | sort -u
 }
 roots=("$troupe")
 if [ "$variant" = gpu ]; then
-  cuda=$(dirname "$troupe")/gpu/libtroupe_cuda.so
-  for file in "$torch/lib/libtorch_cuda.so" "$cuda"; do
+  # The last three are loaded by name, once LibTorch or cuDNN needs them.
+  for file in "$(dirname "$troupe")/libtroupe_cuda.so" "$torch"/lib/lib{torch_cuda,torch_cuda_linalg,caffe2_nvrtc}.so \
+    "$wheels"/nvidia/cudnn/lib/libcudnn_*.so.9 "$wheels"/nvidia/cu13/lib/libnvrtc-builtins.so.*; do
     [ -f "$file" ] || fail "no $file; run deploy/setup.sh --gpu and build with nvcc"
     roots+=("$file")
   done
@@ -35,7 +40,7 @@ packages() {  # of Debian, with what must be there besides libraries
   echo base-files
   while read -r path; do
     case $path in
-      "$torch"/* | "$(dirname "$torch")"/nvidia/* | "$(dirname "$troupe")"/*) ;;
+      "$wheels"/* | "$(dirname "$troupe")"/*) ;;
       *) { dpkg -S "$path" 2> /dev/null || dpkg -S "$(realpath "$path")" 2> /dev/null || dpkg -S "/usr$path"; } | head -n 1 | cut -d: -f1 ;;
     esac
   done
@@ -72,10 +77,31 @@ done
 
 mkdir -p "$root"/{usr/bin,opt/troupe/lib,etc,tmp,proc,sys,dev,run,var/lib/troupe,etc/ld.so.conf.d}
 install -m 755 "$troupe" "$root/usr/bin/troupe"
-linked "${roots[@]}" | { grep -E "^($torch|$(dirname "$torch")/nvidia|$torch/lib/\.\.)/" || true; } |
-  while read -r library; do install -m 644 "$library" "$root/opt/troupe/lib/$(basename "$library")"; done
-if [ "$variant" = gpu ]; then install -m 644 "${roots[@]:1}" "$root/opt/troupe/lib/"; fi
-strip --strip-unneeded "$root/usr/bin/troupe" "$root"/opt/troupe/lib/*.so*
+strip --strip-unneeded "$root/usr/bin/troupe"
+wheel_of() {  # FILE: name and version
+  local record
+  record=$(grep -lF "${1#"$wheels"/}," "$wheels"/*.dist-info/RECORD 2> /dev/null | head -n 1)
+  basename "${record%.dist-info/RECORD}" | sed -E 's/-([0-9.]+)$/\t\1/'
+}
+: > "$origins"
+{ linked "${roots[@]}" | { grep "^$wheels/" || true; }; printf '%s\n' "${roots[@]:1}"; } | xargs -rn 1 realpath -s | sort -u |
+  while read -r library; do
+    installed=$root/opt/troupe/lib/$(basename "$library")
+    install -m 644 "$library" "$installed"
+    case $library in
+      "$wheels"/nvidia/*) ;;  # they go on as NVIDIA made them
+      *) strip --strip-unneeded "$installed" ;;
+    esac
+    case $library in
+      "$wheels"/*) printf '%s\t%s\n' "$(basename "$library")" "$(wheel_of "$library")" >> "$origins" ;;
+    esac
+  done
+
+# Debian's licences lie in usr/share/doc, and those of the wheels beside them.
+while IFS=$'\t' read -r name version; do
+  mkdir -p "$root/usr/share/doc/$name"
+  find "$wheels/$name-$version.dist-info" -path '*/licenses/*' -type f -exec install -m 644 {} "$root/usr/share/doc/$name/" \;
+done < <(cut -f 2,3 "$origins" | sort -u)
 
 printf 'root:x:0:0::/:/nologin\ntroupe:x:%d:%d::/var/lib/troupe:/nologin\n' $user $user > "$root/etc/passwd"
 printf 'root:x:0:\ntroupe:x:%d:\n' $user > "$root/etc/group"

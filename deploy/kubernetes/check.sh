@@ -51,4 +51,4 @@ for overlay in overlays/*/; do
   name=$(basename "$overlay")
   build "$overlay" > "$work/rendered/$name.yaml"
 done
-"$venv/bin/python" -B checks/check.py "$troupe" checks/broken.yaml "$work"/rendered/*.yaml
+"$venv/bin/python" -B checks/check.py "$troupe" ../prometheus/rules/recording.yml checks/broken.yaml "$work"/rendered/*.yaml

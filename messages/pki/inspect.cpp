@@ -107,12 +107,16 @@ Inspection inspect(const LeafFiles& files, Time now) {
   return result;
 }
 
-Certificate require_usable(const LeafFiles& files, Time now) {
+Certificate require_usable(const LeafFiles& files, Time now, Revocations revocations) {
   if (files.certificate.empty() || files.key.empty() || files.authority.empty() ||
-      files.revoked.empty())
+      (revocations == Revocations::listed && files.revoked.empty()))
     throw Error(
         "a link needs a certificate, its key, the authority's certificate (ca.pem) and its "
         "revocation list (crl.pem)");
+  if (revocations == Revocations::none && !files.revoked.empty())
+    throw Error(files.revoked,
+                "is a revocation list, and none is to be heeded (network.revocation-list = false); "
+                "remove the file or the setting");
   Inspection inspection = inspect(files, now);
   if (inspection.state != State::good) throw Error(inspection.problem);
   if (!inspection.certificate.identity)

@@ -29,9 +29,14 @@ struct Inspection {
 /// throws Error naming the file that is missing or malformed.
 Inspection inspect(const LeafFiles& files, Time now);
 
+/// Whether there is a list of revocations at all. `none` must be asked for: a list that is merely
+/// missing is an error, or whoever can remove a file could let the revoked in.
+enum class Revocations { listed, none };
+
 /// What a process calls before it listens or dials. Errors: throws Error unless it is good, all
-/// four files are there, and the certificate names a role.
-Certificate require_usable(const LeafFiles& files, Time now);
+/// files are there (with `none` no crl.pem), and the certificate names a role.
+Certificate require_usable(const LeafFiles& files, Time now,
+                           Revocations revocations = Revocations::listed);
 
 /// Of one certificate, an authority's too, with those of its key, ca.pem and crl.pem that lie
 /// beside.

@@ -38,7 +38,7 @@ void add_revocations(X509_STORE* store, const std::string& file) {
   const std::unique_ptr<X509_CRL, void (*)(X509_CRL*)> list(
       in ? PEM_read_bio_X509_CRL(in.get(), nullptr, nullptr, nullptr) : nullptr, X509_CRL_free);
   if (!list || X509_STORE_add_crl(store, list.get()) != 1)
-    complain("revocation list", file, "it must be a PEM CRL of the authority, or not be there");
+    complain("revocation list", file, "it must be a PEM CRL of the authority");
   X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
 }
 
@@ -61,9 +61,7 @@ SslContext load(const TlsFiles& files) {
     complain("certificate", files.certificate, "issue one with 'troupe pki issue'");
   if (SSL_CTX_use_PrivateKey_file(context, files.key.c_str(), SSL_FILETYPE_PEM) != 1)
     complain("key", files.key, "it must be the unencrypted PEM key of " + files.certificate);
-  std::error_code error;
-  if (!files.crl.empty() && std::filesystem::exists(files.crl, error))
-    add_revocations(SSL_CTX_get_cert_store(context), files.crl);
+  if (!files.crl.empty()) add_revocations(SSL_CTX_get_cert_store(context), files.crl);
   return made;
 }
 

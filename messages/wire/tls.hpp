@@ -21,8 +21,7 @@ struct TlsFiles {
   std::string ca;           ///< The run's own authority; the system's trust store is never used.
   std::string certificate;  ///< Chain, leaf first.
   std::string key;
-  std::string
-      crl;  ///< Revocation list of the authority; checked when the file is there. May be "".
+  std::string crl;  ///< Revocation list of the authority. "": nobody is ever revoked.
 };
 
 /// Makes TLS streams. Lives on the loop. TLS 1.3 only, no resumption (it would skip the checks),

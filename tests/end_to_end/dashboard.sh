@@ -183,6 +183,8 @@ wait "$run_pid" || status=$?
 echo "ok: the run stops when its token is given"
 
 stays_here  # also what was asked for since
+go about:blank
+post "/$session/se/log" '{"type":"browser"}' >/dev/null  # the page has missed its server
 
 # The same offline, with a hostile model.
 run=$scratch/runs/$(ls "$scratch/runs")
@@ -197,8 +199,59 @@ port=$(echo "$page" | grep -o '[0-9]*/$' | tr -d /)
 resize 1440 900
 go "$page#rollout=00000000000000ff"
 until_true 30 is 'charts.drawn() === 8 && document.querySelectorAll("#detail .tokens span").length > 3' || fail "the run directory is not shown"
+stage() { js "const choice = document.getElementById('stage-choice'); choice.selectedIndex = $1; choice.dispatchEvent(new Event('change'))" >/dev/null; }
+check "each stage with updates can be chosen" 'document.getElementById("stage-choice").options.length === 3'
+stage 0
+check "a pretrain stage has its curves" 'charts.drawn() === 5 && /Loss/.test(document.querySelector(".chart h3").textContent) && /loss [0-9.]+/.test(document.querySelector(".chart .keys").textContent)'
+check "those have ink as well" '[...document.querySelectorAll(".chart")].filter(c => !c.hidden).every(c => [...c.querySelectorAll("canvas")].some(v => v.getContext("2d").getImageData(0, 0, v.width, v.height).data.some(x => x > 0)))'
+picture dashboard-pretrain 900
+stage 1
+check "an sft stage has no gate" '[...document.querySelectorAll(".chart")].filter(c => !c.hidden).length === 4'
+stage 2
+check "the rl stage has its own again" 'charts.drawn() === 8 && ![...document.querySelectorAll(".chart")].some(c => c.hidden)'
+for part in licences:dygraphs download/manifest.json:config_digest download/model-card.md:transformers; do
+  curl -sf "$page${part%:*}" | grep "${part#*:}" > /dev/null || fail "no ${part%:*}"
+done
+echo "ok: licences, manifest and model card are there"
 check "a script of a model is text" 'document.title !== "owned" && document.querySelector("#detail .tokens").textContent.includes("<script>") && !document.querySelector("#detail script, #detail img")'
 check "the run is shown as stopped" 'document.getElementById("live").textContent === "ended: interrupted"'
 quiet_console
 stays_here
+
+# A run of several processes: who is there, and who is not.
+"$troupe" up "$top/deploy/config/smoke.toml" --generators 2 --plain --out "$scratch/up" --set stage.rl.updates=1000000 \
+  --set network.learner=apart --set network.broadcaster=127.0.0.1:0 >"$scratch/up.log" 2>&1 &
+run_pid=$!
+pids+=("$run_pid")
+process() { pgrep -f -- "serve .*--name $1 .*$scratch"; }
+address() { jq -re '.[] | select(.labels.role == "director").targets[0]' "$scratch"/up/*/targets.json; }
+until_true 60 address >/dev/null 2>&1 || fail "the processes do not start: $(tail -3 "$scratch/up.log")"
+port=$(address | sed 's/.*://')
+page=http://127.0.0.1:$port/
+until_true 30 curl -sf "$page" -o /dev/null || fail "the director has no page"
+go "$page"
+node() { echo "[...document.querySelectorAll('#graph .node')].find(n => n.textContent.startsWith('$1'))"; }
+until_true 100 is 'charts.drawn() === 8' || fail "no curves of several processes"
+until_true 30 is "/generator ×2.*% busy/.test($(node generator).textContent)" ||
+  fail "not two generators: $(js "return $(node generator).textContent")"
+echo "ok: generators of other processes are in the graph"
+for name in gen-0 gen-1 ver-0 learner broadcaster replay-buffer; do
+  until_true 30 is "[...document.querySelectorAll('#actors tbody tr')].some(row => row.cells[0].textContent === '$name')" ||
+    fail "$name is not in the table: $(js "return document.getElementById('actors').textContent")"
+done
+echo "ok: every actor is in the table"
+check "every way is open" 'document.querySelectorAll("#graph .edge.down").length === 0'
+kill -STOP "$(process gen-0)" "$(process broadcaster)"
+until_true 30 is "/1 gone/.test($(node generator).textContent) && document.querySelectorAll('#graph .edge.down').length === 2" ||
+  fail "the page does not say who is gone: $(js "return document.getElementById('graph').textContent")"
+echo "ok: a generator and the broadcaster are gone, and the page says so"
+kill -CONT "$(process gen-0)" "$(process broadcaster)"
+until_true 60 is "!/gone/.test($(node generator).textContent) && document.querySelectorAll('#graph .edge.down').length === 0" ||
+  fail "nobody comes back: $(js "return document.getElementById('graph').textContent")"
+echo "ok: they are back"
+quiet_console
+stays_here
+go about:blank
+kill -INT "$run_pid"
+wait "$run_pid" || true
 echo "passed"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# usage: monitoring_test.sh TROUPE dashboards|queries|renamed|alerts|live
+# usage: monitoring_test.sh TROUPE dashboards|queries|renamed|alerts|pods|live
 # What watches a run: rules, alerts and dashboards against the list of metrics, and against a real run and a real Prometheus.
 # Waits are polls with a deadline; no check is about time.
 # shellcheck disable=SC2013,SC2016
@@ -41,12 +41,12 @@ variable_queries() { jq -r '.templating.list[].query.query? // empty' "$grafana"
 rule_texts() { sed 's/#.*//' "$prometheus"/rules/*.yml; }
 # Autoscalers and whatever else asks for metrics; names that the adapter gives (`as:`) are its own.
 kubernetes=$top/deploy/kubernetes
-kubernetes_texts() { find "$kubernetes" -name '*.y*ml' -exec sed 's/#.*//' {} + 2> /dev/null || true; }
+kubernetes_texts() { find "$kubernetes" -name '*.y*ml' -not -path '*/checks/*' -exec sed 's/#.*//' {} + 2> /dev/null || true; }
 derived() { kubernetes_texts | sed -nE 's/.*[{ ]as: *(troupe_[a-z0-9_]+).*/\1/p' | sort -u; }
 other_texts() {
-  kubernetes_texts | grep -oE '\b(rate\()?troupe_[a-z0-9_]*[a-z0-9]\b' | grep -vxFf <(derived; echo no-derived-name) || true
+  kubernetes_texts | grep -oE '\b(rate\(|run:)?troupe_[a-z0-9_]*[a-z0-9](:[a-z0-9_]+)?\b' | grep -vxFf <(derived; echo no-derived-name) || true
 }
-autoscaler_queries() { kubernetes_texts | sed -n 's/^ *query: //p' | sed -E 's/namespace="[a-z]*"//'; }
+autoscaler_queries() { kubernetes_texts | sed -n 's/^ *query: //p' | sed -E 's/(namespace|run)="troupe"//'; }
 all_texts() { panel_queries; variable_queries; rule_texts; other_texts; }
 recorded() { sed -n 's/^ *- record: //p' "$prometheus/rules/recording.yml"; }
 names() { grep -oE '\b(run:)?troupe_[a-z0-9_]+(:[a-z0-9_]+)?' | sort -u; }
@@ -136,6 +136,41 @@ alerts() {
 }
 names_of_alerts() { sed -n 's/^ *- alert: //p' "$prometheus/rules/alerts.yml"; }
 panel_alerts() { sed '/^#/d' "$grafana/panels.txt" | grep -oE '![A-Za-z]+' | tr -d '!' | sort -u; }
+
+# NAME PART PORT-NAME PHASE INSTANCE: a port of a pod, as Kubernetes would tell Prometheus of it.
+pod() {
+  jq -n '$ARGS.positional as [$name, $part, $port, $phase, $instance] | "__meta_kubernetes_" as $of | {targets: ["10.0.0.1:9464"], labels: {
+    ($of + "namespace"): "space", ($of + "pod_name"): ($name + "-0"), ($of + "pod_phase"): $phase, ($of + "pod_container_port_name"): $port,
+    ($of + "pod_label_app_kubernetes_io_name"): $name, ($of + "pod_label_app_kubernetes_io_part_of"): $part,
+    ($of + "pod_label_app_kubernetes_io_instance"): $instance}}' --args "$@"
+}
+
+# What kubernetes.yml makes of pods. Debian's Prometheus cannot ask Kubernetes, so a file stands for the answer.
+pods() {
+  needs jq promtool
+  grep -q '^      - role: pod$' "$prometheus/kubernetes.yml" || fail "nobody asks for pods"
+  sed -e 's/kubernetes_sd_configs:/file_sd_configs:/' -e 's/- role: pod/- files: [pods.json]/' "$prometheus/kubernetes.yml" > prometheus.yml
+  cp -r "$prometheus/rules" rules
+  promtool check config prometheus.yml > said 2>&1 || fail "$(cat said)"
+  {
+    pod director troupe metrics Running ''
+    pod director troupe link Running ''
+    pod generator troupe metrics Running second
+    pod verifier troupe metrics Succeeded ''
+    pod grafana grafana metrics Running ''
+  } | jq -s . > pods.json
+  cat > wanted <<'TEXT'
+troupe director director-0 space 10.0.0.1:9464
+troupe generator generator-0 second 10.0.0.1:9464
+TEXT
+  local seconds
+  for seconds in 1 5 30; do  # promtool tells what it has found by then; on a busy machine that may be nothing
+    promtool check service-discovery --timeout=${seconds}s prometheus.yml troupe 2> said |
+      jq -r '.[].labels | select(.job) | "\(.job) \(.role) \(.instance) \(.run) \(.__address__)"' > scraped || true
+    if cmp -s scraped wanted; then return; fi
+  done
+  diff scraped wanted || fail "other pods are scraped, or under other names"
+}
 
 # --- a real run and a real Prometheus ---
 

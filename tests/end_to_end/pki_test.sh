@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# usage: pki_test.sh TROUPE issued_certificates|revocation|many_at_once|bad_input
+# usage: pki_test.sh TROUPE issued_certificates|revocation|no_list|many_at_once|bad_input
 # The judge of every certificate is openssl's command line.
 set -euo pipefail
 troupe=$(realpath "$1")
@@ -73,6 +73,17 @@ revocation() {
   expect 2 'gen-0 is revoked' "$troupe" pki renew pki gen-0
   issue --role generator --name gen-0
   expect 0 'OK' verify sslclient pki/gen-0.pem
+}
+
+no_list() {  # an authority that keeps none: only who is told so goes without
+  "$troupe" pki init pki > output
+  issue --role observer --name me
+  local ask=("$troupe" status 127.0.0.1:1 --pki pki --name me --timeout 0.1)
+  expect 1 'Connection refused' "${ask[@]}"
+  expect 2 'pki/crl.pem: is a revocation list, and none is to be heeded' "${ask[@]}" --no-revocation-list
+  rm pki/crl.pem
+  expect 2 'pki/crl.pem' "${ask[@]}"
+  expect 1 'Connection refused' "${ask[@]}" --no-revocation-list
 }
 
 many_at_once() {

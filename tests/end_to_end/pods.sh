@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# usage: tests/end_to_end/pods.sh [TROUPE]
-# The overlay cpu-demo in real containers, without a cluster: builds the image, renders the overlay, and plays its pods in
-# podman (pods.jq says how they are mapped). The demo trains across pods, each answers for its health, a generator that is
-# killed comes back and joins, one that is told to end hands over what it has, and all updates are made with nothing
-# lost. As root. Exit code 77: a tool is missing, and which. UPDATES: how many (default 1500: time for faults).
+# usage: tests/end_to_end/pods.sh [TROUPE] [OVERLAY]
+# An overlay (cpu-demo, or cert-manager, for which openssl stands in) in real containers, without a cluster: builds the
+# image, renders the overlay, and plays its pods in podman (pods.jq says how they are mapped). The demo trains across
+# pods, each answers for its health, a generator that is killed comes back and joins, one that is told to end hands over
+# what it has, and all updates are made with nothing lost. As root. Exit code 77: a tool is missing, and which. UPDATES:
+# how many (default 1500: time for faults).
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(realpath "$here/../..")
 troupe=$(realpath "${1:-$top/build/release/troupe}")
+overlay=${2:-cpu-demo}
 skip() { echo "skipped: $*"; exit 77; }
-for tool in podman runc catatonit netavark iptables kubectl jq curl; do
+for tool in podman runc catatonit netavark iptables kubectl jq curl openssl; do
   command -v $tool > /dev/null || [ -x /usr/lib/podman/$tool ] || skip "$tool is missing"
 done
 [ -x /usr/lib/podman/aardvark-dns ] || skip "aardvark-dns is missing"
@@ -53,7 +55,7 @@ podman image exists "$image" || podman load --quiet --input "$top/build/image/cp
 cp -r "$top/deploy/kubernetes" "$work/kubernetes"
 rm -rf "$work/kubernetes/site"
 "$work/kubernetes/prepare.sh" --troupe "$troupe" --image "$image" > "$work/said"
-kubectl kustomize "$work/kubernetes/overlays/cpu-demo" > "$work/rendered.yaml"
+kubectl kustomize "$work/kubernetes/overlays/$overlay" > "$work/rendered.yaml"
 kubectl annotate --local -f "$work/rendered.yaml" played-by=podman -o json | jq -s . > "$work/objects.json"
 jq --arg folder "$work" -f "$here/pods.jq" "$work/objects.json" > "$work/pods.json"
 longer=--set=stage.reason.updates=${UPDATES:-1500}
@@ -68,8 +70,31 @@ write_files() {  # KIND FOLDER FILTER: the contents of Secrets and ConfigMaps, a
       "$work/objects.json" > "$work/$folder/$name/$key"
   done < <(jq -r --arg kind "$kind" '.[] | select(.kind == $kind) | .metadata.name as $n | .data | keys[] | "\($n) \(.)"' "$work/objects.json")
 }
+# As cert-manager does it: an authority, and for each Certificate a Secret with ca.crt, tls.crt and tls.key. Of a volume
+# the kubelet gives a key the name that its `items` say.
+write_certificates() {
+  local secret names usages folder=$work/secret/troupe-authority key=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
+  mkdir -p "$folder"
+  openssl req -x509 "${key[@]}" -keyout "$folder/tls.key" -out "$folder/tls.crt" -subj /CN=troupe -days 3650 \
+    -addext keyUsage=critical,digitalSignature,keyEncipherment,keyCertSign 2> /dev/null
+  while IFS=$'\t' read -r secret names usages; do
+    folder=$work/secret/$secret
+    mkdir -p "$folder"
+    openssl req -new "${key[@]}" -keyout "$folder/tls.key" -subj "/CN=${secret#troupe-}" 2> /dev/null |
+      openssl x509 -req -CA "$work/secret/troupe-authority/tls.crt" -CAkey "$work/secret/troupe-authority/tls.key" -days 90 -out "$folder/tls.crt" \
+        -extfile <(printf 'subjectAltName=%s\nextendedKeyUsage=%s\nkeyUsage=critical,digitalSignature\nbasicConstraints=critical,CA:false\n' \
+          "$names" "$usages") 2> /dev/null
+    cp "$work/secret/troupe-authority/tls.crt" "$folder/ca.crt"
+  done < <(jq -r '.[] | select(.kind == "Certificate") | .spec | select(.isCA | not) |
+    [.secretName, ([(.uris[] | "URI:" + .), (.dnsNames[]? | "DNS:" + .)] | join(",")),
+     ([.usages[] | {"client auth": "clientAuth", "server auth": "serverAuth"}[.] // empty] | join(","))] | @tsv' "$work/objects.json")
+  while read -r secret names usages; do
+    mv "$work/secret/$secret/$names" "$work/secret/$secret/$usages"
+  done < <(jq -r '.[] | .spec.template.spec.volumes[]?.secret | select(.items) | .secretName as $s | .items[] | "\($s) \(.key) \(.path)"' "$work/objects.json")
+}
 write_files Secret secret ' | gsub("\\s"; "") | @base64d'
 write_files ConfigMap config ''
+if jq -e 'any(.kind == "Certificate")' "$work/objects.json" > /dev/null; then write_certificates; fi
 mkdir -p "$work/volumes"
 jq -r '.[] | .name as $n | .folders[] | "\($n)-\(.)"' "$work/pods.json" | (cd "$work/volumes" && xargs mkdir)
 find "$work/secret" -name '*.key' -exec chmod 400 {} +
@@ -115,9 +140,15 @@ if answers director-0 /readyz > /dev/null 2>&1; then
 else
   echo "          /readyz is not asked: this binary does not serve it"
 fi
+operator=$work/kubernetes/site/pki/authority
+observe=(--pki /pki --name operator)
+if [ -d "$work/secret/troupe-operator" ]; then
+  operator=$work/secret/troupe-operator
+  (cd "$operator" && mv ca.crt ca.pem && mv tls.crt operator.pem && mv tls.key operator.key)
+  observe+=(--no-revocation-list)
+fi
 status_from() {  # NETWORK
-  podman run --rm --user 0 --network "$1" --volume "$work/kubernetes/site/pki/authority:/pki:ro" "$image" \
-    status director:7420 --name operator --pki /pki
+  podman run --rm --user 0 --network "$1" --volume "$operator:/pki:ro" "$image" status director:7420 "${observe[@]}"
 }
 status_from troupe-generator-director | grep -qF 'mutual TLS 1.3' || fail "no status from where the director can be reached"
 ! status_from troupe-generator-broadcaster > /dev/null 2>&1 || fail "the generators' way to the broadcaster leads to the director"
@@ -135,7 +166,7 @@ ends_well() {  # NAME: at SIGTERM
 for name in generator-7f9c-x0 verifier-7f9c-x0 broadcaster-0; do  # a rolling restart
   ends_well $name
   podman start "$name-troupe" > /dev/null
-  until_true 120 times "$name \(.*\) from" 2
+  until_true 120 times "${name%-0} \(.*\) from" 2  # the pod of a StatefulSet joins by its role
 done
 logged 'generator-7f9c-x0 has left' || fail "the generator handed over nothing"
 say "generator, verifier and broadcaster have been ended and started again"

@@ -36,6 +36,7 @@ class TestPki {
     add(ca_.get(), NID_key_usage, "critical,keyCertSign,cRLSign");
     sign(ca_.get());
     save(path(name_ + "-ca.pem"), [&](std::FILE* out) { PEM_write_X509(out, ca_.get()); });
+    revoke({});
   }
 
   wire::TlsFiles issue(const CertificateWish& wish = {}) {

@@ -94,7 +94,7 @@
     const known = {}, m = state.metrics ?? {}, newest = state.newest;
     const add = (role, sub) => { known[role] = { actors: (state.actors ?? []).filter(a => a.role === role), sub: sub.filter(Boolean) }; };
     const versions = Object.values(m.troupe_generator_weights_version ?? {});
-    add('generator', [perSecond(rate(state, s => s.ledger?.generated_tokens)), versions.length ? 'version ' + Math.min(...versions) + (Math.max(...versions) > Math.min(...versions) ? '–' + Math.max(...versions) : '') : null]);
+    add('generator', [perSecond(rate(state, s => s.ledger?.generated_tokens)), versions.length ? Math.max(...versions) > Math.min(...versions) ? 'v' + Math.min(...versions) + '–' + Math.max(...versions) : 'version ' + versions[0] : null]);
     add('verifier', [m.troupe_verifier_queue_depth ? count(sum(m.troupe_verifier_queue_depth)) + ' waiting' : null]);
     add('replay buffer', [state.ledger ? count(state.ledger.buffered_rollouts) + ' waiting' : null, state.ledger ? count(state.ledger.in_flight_rollouts) + ' in flight' : null]);
     add('learner', [perSecond(rate(state, s => s.ledger?.trained_tokens)), newest ? 'at version ' + (newest.version + 1) : null]);
@@ -102,15 +102,21 @@
     return known;
   }
 
-  function down(state) {
-    const gone = new Set();
-    for (const [peer, connected] of Object.entries(state.metrics?.troupe_link_peer_connected ?? {}))
-      if (!connected) gone.add(peer.startsWith('gen') ? 'generator' : peer.startsWith('ver') ? 'verifier' : peer.startsWith('learn') ? 'learner' : 'broadcaster');
-    return gone;
+  // Of other processes, by role: how many there were, and the names of those that are not connected.
+  function peers(state) {
+    const known = {};
+    for (const [peer, connected] of Object.entries(state.metrics?.troupe_link_peer_connected ?? {})) {
+      const role = state.actors?.find(a => a.name === peer)?.role ?? ['generator', 'verifier', 'learner'].find(r => peer.startsWith(r.slice(0, 3))) ?? 'broadcaster';
+      const of = known[role] ??= { count: 0, gone: [] };
+      of.count += 1;
+      if (!connected) of.gone.push(peer);
+    }
+    return known;
   }
 
   function graph(state) {
-    const shape = matchMedia('(max-width: 760px)').matches ? narrow : wide, [w, h] = shape.size, known = roles(state), gone = down(state);
+    const shape = matchMedia('(max-width: 760px)').matches ? narrow : wide, [w, h] = shape.size, known = roles(state), links = peers(state);
+    const cut = role => links[role] && links[role].gone.length === links[role].count;
     const picture = svg('svg', { viewBox: '0 0 ' + shape.box.join(' '), role: 'img', 'aria-label': 'Generators, verifiers, replay buffer, learner and broadcaster, and what goes between them' });
     const defs = svg('defs', {}), arrow = svg('marker', { id: 'arrow', viewBox: '0 0 8 8', refX: 7, refY: 4, markerWidth: 8, markerHeight: 8, orient: 'auto' });
     arrow.append(svg('path', { d: 'M0 0 L8 4 L0 8 z' }));
@@ -128,7 +134,7 @@
     for (const [from, to, what, [fx, fy, tx, ty]] of edges) {
       const [x1, y1] = side(from, fx, fy), [x2, y2] = side(to, tx, ty);
       const bend = from === 'broadcaster', corner = across ? [x2, y1] : [x1, y2];
-      const broken = gone.has(from) || gone.has(to);
+      const broken = cut(from) || cut(to);
       const edge = svg('g', { class: 'edge' + (broken ? ' down' : '') });
       edge.append(svg('path', { d: bend ? `M${x1} ${y1} L${corner[0]} ${corner[1]} L${x2} ${y2}` : `M${x1} ${y1} L${x2} ${y2}`, 'marker-end': 'url(#arrow)' }));
       const upright = !bend && x1 === x2, middle = bend ? (across ? [corner[0] + 10, (corner[1] + y2) / 2] : [corner[0] - 4, y2 - 8]) : [(x1 + x2) / 2 + (upright ? 10 : 0), (y1 + y2) / 2 + (upright ? 4 : -8)];
@@ -144,7 +150,7 @@
       if (busy !== null) {
         node.append(svg('rect', { class: 'rail', x: 14, y: 35, width: w - 28, height: 6, rx: 3 }), svg('rect', { class: 'fill', x: 14, y: 35, width: Math.max(0, busy * (w - 28)), height: 6, rx: 3 }));
       }
-      const lines = [busy === null ? sub[0] : [percent(busy) + ' busy', across ? actors[0].phase : null].filter(Boolean).join(' · '), (busy === null ? sub.slice(1) : sub).join(across ? ' · ' : ', ')];
+      const lines = [busy === null ? sub[0] : [percent(busy) + ' busy', links[role]?.gone.length ? links[role].gone.length + ' gone' : across ? actors[0].phase : null].filter(Boolean).join(' · '), (busy === null ? sub.slice(1) : sub).join(across ? ' · ' : ', ')];
       lines.filter(Boolean).forEach((line, i) => node.append(svg('text', { class: 'sub', x: 14, y: (busy === null ? 48 : 60) + 18 * i }, line)));
       if (!lines.filter(Boolean).length) node.append(svg('text', { class: 'sub', x: 14, y: 48 }, 'nothing known'));
       picture.append(node);
@@ -153,10 +159,10 @@
   }
 
   function actors(state) {
-    const m = state.metrics ?? {}, cell = value => value === undefined ? '–' : count(value);
+    const m = state.metrics ?? {}, gone = Object.values(peers(state)).flatMap(of => of.gone), cell = value => value === undefined ? '–' : count(value);
     at('actors').tBodies[0].replaceChildren(...(state.actors ?? []).map(a => {
       const row = make('tr');
-      const texts = [a.name, a.phase || '–', percent(1 - a.idle_ratio), percent(a.idle_ratio), cell(m.troupe_generator_weights_version?.[a.name]), cell(m.troupe_actor_mailbox_depth?.[a.name]), cell(m.troupe_actor_credits_available?.[a.name]), cell(m.troupe_actor_restarts_total?.[a.name] ?? 0)];
+      const texts = [a.name, gone.includes(a.name) ? 'gone' : a.phase || '–', percent(1 - a.idle_ratio), percent(a.idle_ratio), cell(m.troupe_generator_weights_version?.[a.name]), cell(m.troupe_actor_mailbox_depth?.[a.name]), cell(m.troupe_actor_credits_available?.[a.name]), cell(m.troupe_actor_restarts_total?.[a.name] ?? 0)];
       texts.forEach((text, i) => row.append(make('td', i > 1 ? 'n' : '', text)));
       return row;
     }));
@@ -166,7 +172,7 @@
 
   function lag(state) {
     const histogram = state.newest?.lag_histogram ?? [], bound = state.staleness_bound, total = histogram.reduce((a, b) => a + b, 0);
-    if (total === 0) return at('lag').replaceChildren(make('p', 'empty', 'No batch yet.'));
+    if (total === 0) return at('lag').replaceChildren(make('p', 'empty', state.newest ? 'Update ' + state.newest.update + ' had nothing to learn from: no group with a signal.' : 'No batch yet.'));
     const columns = Math.max(histogram.length, (bound ?? 0) + 1), most = Math.max(...histogram), bars = make('div', 'bars'), ticks = make('div', 'ticks');
     bars.setAttribute('role', 'img');
     bars.setAttribute('aria-label', 'Tokens by lag: ' + histogram.map((n, i) => i + ': ' + n).join(', ') + (bound === undefined ? '' : '; bound ' + bound));
@@ -222,7 +228,7 @@
     const log = await (await fetch('/api/events')).json();
     at('events').replaceChildren(...log.newest.reverse().map(event => {
       const row = make('li');
-      row.append(make('span', 'when', clock(event.seconds)), make('span', 'what', event.kind), make('span', 'text', event.text));
+      row.append(make('span', 'when', clock(event.seconds)), make('span', 'what', event.kind.replace(/_/g, ' ')), make('span', 'text', event.text));
       return row;
     }));
   }

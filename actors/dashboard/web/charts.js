@@ -4,7 +4,7 @@ const charts = (() => {
   // Its legend writes style attributes, which the page's policy forbids; the keys above each chart stand in for it.
   Dygraph.PLUGINS = Dygraph.PLUGINS.filter(plugin => plugin !== Dygraph.Plugins.Legend);
   // Series: [column, label, style]; "@" marks figures of the evaluations.
-  const kinds = [
+  const rolloutKinds = [
     ['Reward and tests', [['reward_mean', 'reward', 1], ['pass_rate', 'passed', 2], ['@pass_rate_sampled', 'held-out', 3], ['@pass_rate_greedy', 'held-out, greedy', 4]]],
     ['Entropy, nats', [['entropy', 'entropy', 1]]],
     ['KL, nats', [['kl_behaviour', 'to the sampler', 1], ['kl_reference', 'to the start', 2]]],
@@ -14,9 +14,17 @@ const charts = (() => {
     ['Seconds an update', [['train_seconds', 'trains', 1], ['wait_seconds', 'waits', 2]]],
     ['Lag, versions', [['lag_mean', 'mean', 1], ['!bound', 'bound', 2]]],
   ];
+  const documentKinds = [  // of pretrain and sft stages
+    ['Loss, nats a token', [['loss', 'loss', 1]]],
+    ['Gate, share right', [['gate_share', 'probed', 1]]],
+    ['Learning rate', [['learning_rate', 'rate', 1]]],
+    ['Gradient norm', [['gradient_norm', 'norm', 1]]],
+    ['Positions a second', [['positions_per_second', 'learner', 1]]],
+  ];
   const dashes = [null, null, [6, 4], [2, 3], [8, 3, 2, 3]];
   const keyClass = ['', '', ' dash', ' dot', ' dash'];
   const drawn = [];
+  let kinds = null, chosen = null;  // chosen: a stage that somebody wants to see; null: the newest
   const number = value => {
     if (value === null || value === undefined || !isFinite(value)) return '–';
     const size = Math.abs(value);
@@ -80,7 +88,7 @@ const charts = (() => {
     const series = {};
     const colours = chart.kind[1].map(([, , style]) => colour(style));
     chart.kind[1].forEach(([name, label, style]) => {
-      const sparse = name.startsWith('@');
+      const sparse = name.startsWith('@') || name === 'gate_share';
       series[label] = { strokePattern: dashes[style], drawPoints: sparse || rows.length < 3, pointSize: 2.5, connectSeparatedPoints: true };
     });
     return {
@@ -93,18 +101,41 @@ const charts = (() => {
     };
   }
 
+  const nameOf = (stage, state) => state.stages.find(s => s.index === stage)?.name ?? String(stage);
+
+  // More than one stage has curves: which shall be seen.
+  function offer(stages, shown, history, state) {
+    const choice = document.getElementById('stage-choice');
+    choice.hidden = stages.length < 2;
+    choice.replaceChildren(...stages.map(stage => new Option(nameOf(stage, state), stage, false, stage === shown)));
+    choice.onchange = () => {
+      const newest = history.points[history.points.length - 1][0];
+      chosen = Number(choice.value) === newest ? null : Number(choice.value);  // the newest is followed
+      charts.draw(history, state);
+    };
+  }
+
   return {
     number,
     draw(history, state) {
       const newest = history.points[history.points.length - 1];
       document.getElementById('no-charts').hidden = Boolean(newest);
       if (!newest) return;
-      const stage = newest[0];
-      const named = state.stages.find(s => s.index === stage);
-      document.getElementById('stage-note').textContent = 'by update' + (named ? ' of stage ' + named.name : '');
-      if (drawn.length === 0) kinds.forEach(kind => drawn.push(make(kind)));
+      const stages = [...new Set(history.points.map(p => p[0]))];
+      const stage = stages.includes(chosen) ? chosen : newest[0];
+      offer(stages, stage, history, state);
+      document.getElementById('stage-note').textContent = 'by update' + (stages.length > 1 ? ' of stage' : ' of stage ' + nameOf(stage, state));
+      const loss = history.columns.indexOf('loss') + 4;
+      const wanted = history.points.some(p => p[0] === stage && p[loss] !== null) ? documentKinds : rolloutKinds;
+      if (kinds !== wanted) {
+        for (const chart of drawn.splice(0)) { chart.graph?.destroy(); chart.plot.parentNode.remove(); }
+        kinds = wanted;
+        kinds.forEach(kind => drawn.push(make(kind)));
+      }
       for (const chart of drawn) {
         chart.rows = rowsOf(chart, history, stage, state);
+        chart.plot.parentNode.hidden = !chart.rows.some(row => row.slice(1).some(value => value !== null));  // a stage without a gate
+        if (chart.plot.parentNode.hidden) continue;
         showKeys(chart, chart.rows[chart.rows.length - 1]);
         const wanted = options(chart, chart.rows);
         if (chart.graph) { chart.graph.updateOptions(wanted); continue; }

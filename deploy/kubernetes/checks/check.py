@@ -1,6 +1,7 @@
-"""usage: check.py TROUPE BROKEN.yaml RENDERED.yaml...
+"""usage: check.py TROUPE RULES.yml BROKEN.yaml RENDERED.yaml...
 Every rendered overlay keeps all rules, and every broken one is caught. One sentence a problem; exit code 1 if there is one.
 """
+import json
 import pathlib
 import subprocess
 import sys
@@ -29,11 +30,20 @@ def config_problems(documents, troupe):
     return found
 
 
-def problems(documents, versions, troupe, changed=None):
+def exported(troupe, rules_file):
+    """Names of the metrics that this build has, with what a histogram is read by, and of Prometheus' recording rules."""
+    names = set()
+    for each in json.loads(subprocess.run([troupe, "metrics", "--json"], capture_output=True, check=True).stdout):
+        names |= {each["name"] + end for end in (("_bucket", "_sum", "_count") if each["kind"] == "histogram" else ("",))}
+    groups = yaml.safe_load(pathlib.Path(rules_file).read_text())["groups"]
+    return names | {rule["record"] for group in groups for rule in group["rules"]}
+
+
+def problems(documents, versions, troupe, metrics, changed=None):
     """changed: the only one whose fields are asked for."""
     found = [each for version in versions for each in schemas.problems(documents if changed is None else [changed], version)]
     try:
-        found += policy.problems(documents)
+        found += policy.problems(documents, metrics)
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         found.append(f"so malformed that no rule can be asked: {error!r}")
     return found + (config_problems(documents, troupe) if troupe else [])
@@ -55,18 +65,19 @@ def broken(texts, documents, change):
     raise SystemExit(f"{change['name']}: nothing to break, no {change['find']!r}")
 
 
-def main(troupe, broken_file, files):
+def main(troupe, rules_file, broken_file, files):
     failures = 0
+    metrics = exported(troupe, rules_file)
     texts = {pathlib.Path(file).stem: pathlib.Path(file).read_text().split("\n---\n") for file in files}
     whole = {name: [parse(text) for text in each] for name, each in texts.items()}
     for name, documents in whole.items():
-        found = problems(documents, VERSIONS, troupe)
+        found = problems(documents, VERSIONS, troupe, metrics)
         failures += len(found)
         print(f"{name}: {len(documents)} objects, {len(found)} problems", *found, sep="\n  ")
     changes = yaml.safe_load(pathlib.Path(broken_file).read_text())
     for change in changes:
         documents, changed = broken(texts[change["overlay"]], whole[change["overlay"]], change)
-        found = problems(documents, VERSIONS[:1], troupe if change.get("config") else None, changed)
+        found = problems(documents, VERSIONS[:1], troupe if change.get("config") else None, metrics, changed)
         if not any(change["says"] in each for each in found):
             failures += 1
             print(f"NOT CAUGHT: {change['name']}; wanted '{change['says']}', found {found}")
@@ -75,4 +86,4 @@ def main(troupe, broken_file, files):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3:]))
+    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]))

@@ -1,10 +1,12 @@
 """What must hold of a rendered overlay, beyond that a cluster would take it: operations.md 1.2 to 1.4.
 
-problems(documents) gives sentences, each with the object it is about; none means that all is well.
+problems(documents, exported) gives sentences, each with the object it is about; none means that all is well.
 A checking tool; nothing of Troupe runs it.
 """
 import re
 import tomllib
+
+import yaml
 
 WORKLOADS = {"StatefulSet", "Deployment", "Job", "JobSet"}
 NAME = "app.kubernetes.io/name"
@@ -41,10 +43,11 @@ def selects(selector, labels):
 
 
 class Overlay:
-    """The documents of one overlay, and what the rules keep asking of them."""
+    """The documents of one overlay, and what the rules keep asking of them. exported: names of metrics that there are."""
 
-    def __init__(self, documents):
+    def __init__(self, documents, exported):
         self.documents = documents
+        self.exported = exported
         self.workloads = [d for d in documents if d["kind"] in WORKLOADS]
 
     def of(self, kind):
@@ -52,6 +55,11 @@ class Overlay:
 
     def named(self, kind, name):
         return next((d for d in self.of(kind) if d["metadata"]["name"] == name), None)
+
+    def secrets(self):
+        """Names of those that hold a certificate: of site/pki, or made by cert-manager."""
+        made = {c["spec"]["secretName"] for c in self.of("Certificate") if not c["spec"].get("isCA")}
+        return made | {each["metadata"]["name"] for each in self.of("Secret")}
 
     def config(self):
         for each in self.of("ConfigMap"):
@@ -96,6 +104,30 @@ def objects(overlay):
             yield each, "holds the authority's key"
 
 
+def certificates(overlay):
+    """cert-manager's: a certificate speaks for the role whose pods mount it, and for the names that the others dial."""
+    dialled = {to for _, to, _ in overlay.role_edges()}
+    for each in overlay.of("Certificate"):
+        spec = each["spec"]
+        if not overlay.named("Issuer", spec["issuerRef"]["name"]):
+            yield each, "has no issuer"
+        if spec.get("isCA"):
+            continue
+        uris = spec.get("uris", [])
+        identity = re.fullmatch(r"troupe://([a-z-]+)/[a-z0-9-]+\*?", uris[0]) if len(uris) == 1 else None
+        mounting = {labels_of(w)[NAME] for w in overlay.workloads for v in pod_of(w)["spec"]["volumes"]
+                    if v.get("secret", {}).get("secretName") == spec["secretName"]}
+        if not identity or mounting - {identity[1]}:
+            yield each, f"does not speak for {', '.join(sorted(mounting)) or 'anybody'}"
+        for name in mounting & dialled:
+            if name not in spec.get("dnsNames", []) or "server auth" not in spec["usages"]:
+                yield each, f"{name} is dialled, and this is not for it"
+    if overlay.of("Certificate"):
+        for each in overlay.workloads:
+            if "--set=network.revocation-list=false" not in pod_of(each)["spec"]["containers"][0]["args"]:
+                yield each, "waits for a list of revocations, which cert-manager does not make"
+
+
 def pods(overlay):
     for each in overlay.workloads:
         spec = pod_of(each)["spec"]
@@ -129,7 +161,7 @@ def volumes(overlay, spec):
         if "secret" in volume:
             if volume["secret"].get("defaultMode") != 0o400:
                 yield f"the keys in {volume['name']} are readable by more than their owner"
-            if not overlay.named("Secret", volume["secret"]["secretName"]):
+            if volume["secret"]["secretName"] not in overlay.secrets():
                 yield f"Secret {volume['secret']['secretName']} does not exist"
         if "configMap" in volume and not overlay.named("ConfigMap", volume["configMap"]["name"]):
             yield f"ConfigMap {volume['configMap']['name']} does not exist"
@@ -266,6 +298,44 @@ def scaling(overlay):
             yield each, "does not say how fast"
 
 
+def metrics_in(query):
+    """Of a PromQL query or an adapter's series query: those of Troupe and its recording rules."""
+    for name in re.findall(r"[a-zA-Z_][a-zA-Z0-9_:]*", re.sub(r'"[^"]*"', "", query)):
+        if name.startswith("troupe_") or ":troupe_" in name:
+            yield name
+    for pattern in re.findall(r'__name__=~"([^"]*)"', query):
+        prefix, _, rest = pattern.partition("(")
+        yield from (prefix + each for each in rest.rstrip(")").split("|")) if rest else [pattern]
+
+
+def adapted(overlay):
+    """(rules, name) of every metric that prometheus-adapter is to give; without a name of its own, that of its series."""
+    for each in overlay.of("ConfigMap"):
+        for rule in (yaml.safe_load(each.get("data", {}).get("adapter-rules.yaml", "{}")) or {}).get("rules", []):
+            for name in metrics_in(rule["seriesQuery"]):
+                yield each, rule.get("name", {}).get("as", name), [name, *metrics_in(rule["metricsQuery"])]
+
+
+def signals(overlay):
+    """Whoever scales by what nobody exports never scales, and says nothing."""
+    given = set()
+    for each, name, sources in adapted(overlay):
+        given.add(name)
+        yield from ((each, f"asks for {source}, which nobody exports") for source in sources if source not in overlay.exported)
+    for each in overlay.of("HorizontalPodAutoscaler"):
+        for metric in each["spec"].get("metrics", []):
+            source = metric.get("object") or metric.get("pods") or {}
+            name = source.get("metric", {}).get("name")
+            if name not in given:
+                yield each, f"scales by {name}, which the adapter does not give"
+    for each in overlay.of("ScaledObject"):
+        for trigger in each["spec"]["triggers"]:
+            asked = set(metrics_in(trigger["metadata"]["query"]))
+            yield from ((each, f"asks for {name}, which nobody exports") for name in sorted(asked - overlay.exported))
+            if not asked:
+                yield each, "scales by no metric of Troupe"
+
+
 def peers(overlay, rule, key):
     """Names of the workloads that a rule lets in or out; None: everybody."""
     found = set()
@@ -322,9 +392,9 @@ def network(overlay):
             yield subject, f"{edge[0]} -> {edge[1]}:{edge[2]} is allowed and not in the role graph"
 
 
-def problems(documents):
-    overlay = Overlay(documents)
+def problems(documents, exported):
+    overlay = Overlay(documents, exported)
     found = []
-    for rules in (objects, pods, selectors, scaling, network):
+    for rules in (objects, certificates, pods, selectors, scaling, signals, network):
         found += [f"{title(each)}: {text}" for each, text in rules(overlay)]
     return found

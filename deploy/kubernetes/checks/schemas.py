@@ -27,7 +27,7 @@ OTHERS = {
         "replicatedJobs": [{"name": ANY, "replicas": ANY, "template": ANY}]},
     "cert-manager.io/v1/Issuer": {"ca": {"secretName": ANY}, "selfSigned": ANY},
     "cert-manager.io/v1/Certificate": {
-        "secretName": ANY, "commonName": ANY, "dnsNames": ANY, "uris": ANY, "usages": ANY, "duration": ANY, "renewBefore": ANY,
+        "secretName": ANY, "isCA": ANY, "commonName": ANY, "dnsNames": ANY, "uris": ANY, "usages": ANY, "duration": ANY, "renewBefore": ANY,
         "privateKey": {"algorithm": ANY, "size": ANY, "rotationPolicy": ANY, "encoding": ANY}, "issuerRef": {"kind": ANY, "name": ANY, "group": ANY}},
 }
 

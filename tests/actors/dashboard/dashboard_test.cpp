@@ -70,7 +70,7 @@ TEST_CASE("the state says what the run recorded") {
   CHECK(state["staleness_bound"] == 2);
   CHECK(state["newest"]["lag_histogram"] == std::vector<int>{300, 200, 500});
   CHECK(state["ledger"]["buffered_rollouts"] == 20);
-  CHECK(state["updates_recorded"] == 50);
+  CHECK(state["updates_recorded"] == 52);  // two of the pretrain stage
   CHECK(state["rollouts_recorded"] == 1);
   CHECK(state["bottleneck"]["role"] == "generator");
   CHECK(state["control"] == false);
@@ -82,12 +82,12 @@ TEST_CASE("the state says what the run recorded") {
 
 TEST_CASE("updates that come later are added to the curves once") {
   Rig rig;
-  CHECK(nlohmann::json::parse(rig.dashboard->history())["points"].size() == 50);
+  CHECK(nlohmann::json::parse(rig.dashboard->history())["points"].size() == 52);
   rig.run.stages[1].rollout_updates.push_back(sample_update(51));
   rig.run.stages.push_back({.index = 2, .updates = 1, .kind = "rl", .name = "more", .begin = 40});
   rig.run.stages[2].rollout_updates.push_back(sample_update(1));
-  CHECK(nlohmann::json::parse(rig.dashboard->history())["points"].size() == 52);
-  CHECK(nlohmann::json::parse(rig.dashboard->history())["points"].size() == 52);
+  CHECK(nlohmann::json::parse(rig.dashboard->history())["points"].size() == 54);
+  CHECK(nlohmann::json::parse(rig.dashboard->history())["points"].size() == 54);
 }
 
 TEST_CASE("a broken ledger and a token beyond the bound turn their lights red") {
@@ -140,7 +140,7 @@ TEST_CASE("the page runs no inline script and asks no other host") {
   }
 }
 
-TEST_CASE("all of the page together is small and its chart library comes with a licence") {
+TEST_CASE("all of the page together is small and what is compiled in comes with a licence") {
   std::size_t bytes = 0;
   for (const char* path : {"/", "/web/style.css", "/web/app.js", "/web/charts.js",
                            "/web/rollouts.js", "/web/dygraph.min.js"}) {
@@ -149,7 +149,13 @@ TEST_CASE("all of the page together is small and its chart library comes with a 
   }
   CHECK(bytes < 600'000);
   REQUIRE(web_asset("/licences") != nullptr);
-  CHECK(has(std::string(web_asset("/licences")->content), "Permission is hereby granted"));
+  const std::string licences(web_asset("/licences")->content);
+  for (const char* part :
+       {"dygraphs", "CAF", "Cap'n Proto", "OpenSSL", "prometheus-cpp", "CivetWeb", "toml++",
+        "CLI11", "spdlog", "fmt", "JSON for Modern C++", "xxHash", "zlib"})
+    CHECK(has(licences, std::string(part) + "\n=="));
+  CHECK(has(licences, "Permission is hereby granted"));
+  CHECK(!has(licences, "Not at hand"));
 }
 
 TEST_CASE("without a token nothing can be changed") {
@@ -207,6 +213,8 @@ TEST_CASE("only the files of a run can be fetched") {
   CHECK(has(reply, "Content-Disposition: attachment; filename=\"metrics.jsonl\""));
   CHECK(has(reply, "\r\n\r\nlines\n"));
   CHECK(has(rig.get("/download/history.csv"), "stage,update,updates,seconds"));
+  CHECK(has(rig.get("/download/model-card.md"), "library_name: transformers"));
+  CHECK(has(rig.get("/download/manifest.json"), "\"config_digest\""));
   CHECK(status(rig.get("/download/summary.json")) == "404");
   for (const char* path : {"/download/secret", "/download/../secret", "/download/%2e%2e/secret"})
     CHECK(!has(rig.get(path), "secret\n"));

@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
@@ -57,12 +58,61 @@ TEST_CASE("points of two stages are never mixed") {
   for (const HistoryPoint& p : history.points()) CHECK(p.values[0] == (p.stage == 0 ? 1 : 100));
 }
 
+TEST_CASE("a short stage keeps its curve through a long one") {
+  History history(128);
+  for (std::int32_t i = 1; i <= 10; ++i) history.add(point(i, 1, 0));
+  for (std::int32_t i = 1; i <= 10000; ++i) history.add(point(i, 1, 1));
+  std::size_t early = 0;
+  for (const HistoryPoint& p : history.points()) early += p.stage == 0 ? 1 : 0;
+  CHECK(early == 4);
+  CHECK(history.points().size() <= 128);
+}
+
+TEST_CASE("more stages than points lose the oldest") {
+  History history(8);
+  for (std::int32_t stage = 0; stage < 20; ++stage) history.add(point(1, 1, stage));
+  CHECK(history.points().size() == 8);
+  CHECK(history.points().front().stage == 12);
+}
+
 TEST_CASE("a point has a value for every column") {
   const HistoryPoint p = history_point(sample_update(3));
   CHECK(p.values.size() == history_columns().size());
   CHECK(p.values[0] == doctest::Approx(0.912));
   CHECK(history_columns()[14] == "lag_mean");
   CHECK(p.values[14] == doctest::Approx(1.2));
+}
+
+TEST_CASE("a report of a pretrain stage has a loss and no reward") {
+  History history(4);
+  history.add(history_point(sample_run().stages[0].supervised_updates[0]));
+  history.add(history_point(sample_run().stages[0].supervised_updates[1]));
+  const auto json = history_json(history);
+  const auto value = [&](std::size_t point, const std::string& column) {
+    for (std::size_t i = 0; i < json["columns"].size(); ++i)
+      if (json["columns"][i] == column)
+        return nlohmann::json::parse(json["points"][point].dump())[i + 4];
+    return nlohmann::json();
+  };
+  CHECK(value(0, "loss") == 1.5);
+  CHECK(value(1, "learning_rate") == 5e-4);
+  CHECK(value(1, "positions_per_second") == 48000);
+  CHECK(value(0, "reward_mean").is_null());
+  CHECK(value(0, "gate_share").is_null());
+  CHECK(value(1, "gate_share") == 0.9375);
+  CHECK(history_csv(history).find("\n0,100,100") == std::string::npos);
+  CHECK(history_csv(history).find("\n0,100,1,10,,,") != std::string::npos);
+}
+
+TEST_CASE("what is known of one of two merged points stays known") {
+  History history(4);
+  for (std::int32_t i = 1; i <= 5; ++i) {
+    HistoryPoint p = point(i, i);
+    if (i == 1) p.values[0] = std::nan("");
+    history.add(p);
+  }
+  CHECK(history.points().front().values[0] == 2);
+  CHECK(history.points().front().values[1] == doctest::Approx(1.5));
 }
 
 TEST_CASE("rows of json and csv name their columns") {

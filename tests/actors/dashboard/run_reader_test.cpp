@@ -42,13 +42,17 @@ TEST_CASE("a run directory tells what the run recorded") {
   CHECK(read.ended == "done");
   CHECK(read.wall_seconds == 33);
   REQUIRE(read.stages.size() == 2);
-  CHECK(read.stages[0].supervised_updates.size() == 2);
+  REQUIRE(read.stages[0].supervised_updates.size() == 2);
+  for (std::size_t i = 0; i < 2; ++i)
+    CHECK(update_line_json(read.stages[0].supervised_updates[i]) ==
+          update_line_json(run.stages[0].supervised_updates[i]));
   const StageLog& rl = read.stages[1];
   REQUIRE(rl.rollout_updates.size() == 50);
   // Written again, every figure that is in the file is the same.
   CHECK(update_line_json(rl.rollout_updates[6]).substr(0, 300) ==
         update_line_json(run.stages[1].rollout_updates[6]).substr(0, 300));
   CHECK(rl.rollout_updates[6].lag_histogram == run.stages[1].rollout_updates[6].lag_histogram);
+  CHECK(rl.rollout_updates[6].weights_digest == "00ff");
   CHECK(rl.ledger.trained_rollouts == 60);
   CHECK(rl.ledger.dropped_rollouts.at("zero_signal") == 14);
   REQUIRE(rl.record.has_value());

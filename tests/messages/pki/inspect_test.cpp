@@ -95,6 +95,9 @@ TEST_CASE("a link needs all four files and a role") {
   LeafFiles incomplete = files;
   incomplete.revoked.clear();
   TROUPE_CHECK_HAS(error_of([&] { require_usable(incomplete, kToday); }), "crl.pem");
+  CHECK(require_usable(incomplete, kToday, Revocations::none).identity);
+  TROUPE_CHECK_HAS(error_of([&] { require_usable(files, kToday, Revocations::none); }),
+                   "crl.pem: is a revocation list");
   LeafFiles missing = files;
   missing.key = cluster.directory / "none.key";
   TROUPE_CHECK_HAS(error_of([&] { require_usable(missing, kToday); }), "none.key");

@@ -108,6 +108,7 @@ TEST_CASE_FIXTURE(Meeting, "a certificate of a foreign authority is refused on b
   TestPki foreign("foreign");
   auto files = foreign.issue();
   files.ca = director.ca;  // it would trust the director
+  files.crl = director.crl;
   const auto client = meet(director, files);
   CHECK(client.server == "foreign_ca");
   CHECK(client.client == "foreign_ca");
@@ -194,8 +195,22 @@ TEST_CASE_FIXTURE(Meeting, "changed files are read before the next handshake") {
   CHECK(again().server == "revoked");  // the old one serves on
   CHECK(server.reload_problem().find(director.crl) != std::string::npos);
   std::filesystem::remove(director.crl);
+  CHECK(again().server == "revoked");  // a list that is gone lets nobody in
+  CHECK(server.reload_problem().find("no such file") != std::string::npos);
+  pki.revoke({});
   CHECK(again().server == "ok");
   CHECK(server.reload_problem().empty());
+}
+
+TEST_CASE_FIXTURE(Meeting, "only who is told that there is no list goes without one") {
+  const auto bad = pki.issue();
+  pki.revoke({bad});
+  auto unlisted = director;
+  unlisted.crl.clear();
+  CHECK(meet(unlisted, bad).server == "ok");
+  std::filesystem::remove(director.crl);
+  CHECK(problem_of([&] { TlsContext context(director, timer); }).find("no such file") !=
+        std::string::npos);
 }
 
 TEST_CASE_FIXTURE(Meeting, "bad files are named together with the remedy") {
