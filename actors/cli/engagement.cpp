@@ -3,8 +3,8 @@
 #include "actors/link/circle_peers.hpp"
 
 #include <atomic>
-#include <condition_variable>
 #include <exception>
+#include <future>
 #include <kj/exception.h>
 #include <mutex>
 #include <optional>
@@ -49,56 +49,32 @@ class PlainEngagement final : public Engagement {
 /// A rank of the learner other than 0.
 class RankEngagement final : public Engagement {
  public:
-  RankEngagement(const Surroundings& around, const std::string& name)
-      : shared_(std::make_shared<Shared>()) {
+  RankEngagement(const Surroundings& around, const std::string& name) {
     RankCirclePlan circle = rank_circle_plan(around, name);
+    circle.given_up = leaving_;
     around.telemetry.activity(name).enter("wait for ranks", false);
-    std::thread([shared = shared_, circle = std::move(circle), setup = rank_setup(around), name] {
-      shared->end(serve(*shared, circle, setup, name));
-    }).detach();  // one that waits for the others must not keep the process
+    how_ = std::async(std::launch::async, [this, circle = std::move(circle),
+                                           setup = rank_setup(around), name] {
+             SiteEnd end = serve(circle, setup, name);
+             return *leaving_ ? SiteEnd{SiteEnd::Kind::left, "left"} : end;
+           }).share();
   }
-  ~RankEngagement() override { leave(); }
-  SiteEnd wait() override {
-    std::unique_lock lock(shared_->mutex);
-    shared_->changed.wait(lock, [this] { return shared_->how.has_value(); });
-    return *shared_->how;
-  }
+  ~RankEngagement() override { leave(); }  // and waits
+  SiteEnd wait() override { return how_.get(); }
   void leave() override {
-    std::shared_ptr<RankService> service;
-    {
-      const std::lock_guard lock(shared_->mutex);
-      shared_->leaving = true;
-      service = shared_->service;
-    }
-    if (service)
-      service->leave();
-    else
-      shared_->end({SiteEnd::Kind::left, "left before the ranks had met"});
+    const std::lock_guard lock(mutex_);
+    *leaving_ = true;
+    if (service_) service_->leave();
   }
 
  private:
-  struct Shared {
-    std::mutex mutex;  // guards what follows
-    std::condition_variable changed;
-    std::shared_ptr<RankService> service;  // null: the ranks have not met
-    bool leaving = false;
-    std::optional<SiteEnd> how;
-
-    void end(SiteEnd with) {
-      const std::lock_guard lock(mutex);
-      if (!how) how = std::move(with);
-      changed.notify_all();
-    }
-  };
-
-  static SiteEnd serve(Shared& shared, const RankCirclePlan& circle, const LearnerSetup& setup,
-                       const std::string& name) {
+  SiteEnd serve(const RankCirclePlan& circle, const LearnerSetup& setup, const std::string& name) {
     try {
       const auto service = std::make_shared<RankService>(circle, setup, name);
       {
-        const std::lock_guard lock(shared.mutex);
-        shared.service = service;
-        if (shared.leaving) return {SiteEnd::Kind::left, "left"};
+        const std::lock_guard lock(mutex_);
+        service_ = service;
+        if (*leaving_) service->leave();
       }
       setup.telemetry->meets("link", true);
       setup.telemetry->event(
@@ -113,7 +89,10 @@ class RankEngagement final : public Engagement {
     }
   }
 
-  const std::shared_ptr<Shared> shared_;
+  std::mutex mutex_;
+  std::shared_ptr<RankService> service_;  // null: the ranks have not met
+  const std::shared_ptr<std::atomic<bool>> leaving_ = std::make_shared<std::atomic<bool>>(false);
+  std::shared_future<SiteEnd> how_;  // last: its thread uses all above
 };
 
 }  // namespace

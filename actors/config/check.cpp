@@ -116,7 +116,10 @@ class Checker {
     const NetworkConfig& network = config_.network;
     const std::vector<std::string> addresses = network.rank_addresses();
     for (const auto& each : addresses) address("network.learner-ranks", each);
-    if (addresses.size() != static_cast<std::size_t>(config_.learner.ranks))
+    if (config_.learner.ranks == 1)
+      problem({"network.learner-ranks", "learner.ranks"}, "one rank has nobody to meet",
+              "set learner.ranks to 2 or more, or learner-ranks = \"threads\"");
+    else if (addresses.size() != static_cast<std::size_t>(config_.learner.ranks))
       problem({"network.learner-ranks", "learner.ranks"},
               text(static_cast<std::int64_t>(addresses.size())) + " addresses for " +
                   text(config_.learner.ranks) + " ranks",

@@ -96,7 +96,7 @@ class RankCircle::Desk final : private kj::TaskSet::ErrorHandler {
         fail("within " + std::to_string(static_cast<int>(plan_.join_seconds)) +
              " s (network.join-deadline-seconds) there was no connection " + missing());
     }));
-    finish_if_complete();
+    tasks_.add(watch());
     return met_.get_future();
   }
 
@@ -170,8 +170,7 @@ class RankCircle::Desk final : private kj::TaskSet::ErrorHandler {
       return "it begins with other weights; all ranks need the same model";
     if (!expected_.from.contains(who)) return "nobody expects it here";
     if (done_) return "the ranks have met; one that is lost cannot come back, start the run anew";
-    if (streams_.contains(who)) return "this rank is here already; does its name occur twice?";
-    return "";
+    return "";  // one that is here already has started again, or did not hear that it was welcome
   }
 
   /// Dials until it is welcome, or refused for good.
@@ -188,6 +187,7 @@ class RankCircle::Desk final : private kj::TaskSet::ErrorHandler {
 
   kj::Promise<void> ask(Purpose purpose, int rank) {
     return dial_(address(rank)).then([this, purpose, rank](Io io) {
+      require_rank(*io, rank);
       capnp::MallocMessageBuilder message;
       auto hello = message.initRoot<wire::RankHello>();
       hello.setProtocol(wire::RANK_PROTOCOL_VERSION);
@@ -211,12 +211,36 @@ class RankCircle::Desk final : private kj::TaskSet::ErrorHandler {
     });
   }
 
+  /// Of the others' certificates each is good for its own rank alone.
+  static void require_rank(kj::AsyncIoStream& io, int rank) {
+    const auto* secure = dynamic_cast<wire::TlsStream*>(&io);
+    if (secure == nullptr) return;
+    const std::string& name = secure->peer().name;
+    KJ_REQUIRE(is_pool(name) || rank_of_name(name) == rank, "another rank answers there", name);
+  }
+
   void take(std::pair<Purpose, int> who, Io io) {
     if (done_) return;
     RankStream made = rank_stream(*courier_, kj::mv(io));
-    tasks_.add(kj::mv(made.running));
     streams_[who] = made.stream;
+    tasks_.add(made.running.then([this, who, stream = std::weak_ptr(made.stream)] {
+      if (!done_) lose(who, stream.lock());
+    }));
     finish_if_complete();
+  }
+
+  /// Before all have met a rank may start again.
+  void lose(std::pair<Purpose, int> who, const std::shared_ptr<gpu::ByteStream>& stream) {
+    const auto found = streams_.find(who);
+    if (found == streams_.end() || found->second != stream) return;
+    streams_.erase(found);
+    if (expected_.to.contains(who)) tasks_.add(reach(who.first, who.second));
+  }
+
+  kj::Promise<void> watch() {
+    if (plan_.given_up && *plan_.given_up) fail("the process was asked to leave");
+    if (done_ || !plan_.given_up) return kj::READY_NOW;
+    return timer_.afterDelay(wire::duration(kRedialSeconds)).then([this] { return watch(); });
   }
 
   void finish_if_complete() {

@@ -5,6 +5,7 @@
 #include "messages/wire/kj_thread.hpp"
 #include "messages/wire/tls.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -23,6 +24,8 @@ struct RankCirclePlan {
   double silence_seconds = 0;          // a host that vanishes is noticed after that
   std::chrono::milliseconds deadline;  // of each call of the communicator
   wire::KjThread::Log log;
+  std::shared_ptr<const std::atomic<bool>> given_up =
+      {};  // asked while the others are waited for; null: never
 };
 
 /// The number at the end of a process's name, "learner-2": its rank; 0 without one.

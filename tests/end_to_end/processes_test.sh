@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# usage: processes_test.sh TROUPE whole_run|killed|stopped|left|scale|interrupt|orphans|apart|learner_killed|buffer_apart|buffer_killed|together|pods|upgrade|refused
+# usage: processes_test.sh TROUPE whole_run|killed|stopped|left|scale|interrupt|orphans|apart|learner_killed|buffer_apart|buffer_killed|ranks|rank_killed|together|pods|upgrade|refused
 # Runs of several processes. Waits are polls with a deadline; no check is about time.
 set -euo pipefail
 troupe=$(realpath "$1")
@@ -180,6 +180,25 @@ buffer_apart() {  # and learner and broadcaster; the director is killed, which n
   grep -qF '"updates": 200' runs/smoke/summary.json || fail "not 200 updates"
   [ "$(grep -c '"type":"update"' runs/smoke/metrics.jsonl)" = 200 ] || fail "not each update once"
   if grep -q 'link_lost: [glv][er]' runs/smoke/processes/replay-buffer/log.jsonl; then fail "others noticed"; fi
+}
+ranks() {  # of the learner, each a process, make what threads make
+  start --set replay-buffer.staleness-bound=0 --set network.learner=apart --set learner.ranks=3 \
+    --set learner.shard-optimizer=true --set network.learner-ranks=127.0.0.1:1,127.0.0.1:2,127.0.0.1:3
+  until_true runs learner-2
+  ends_with 0
+  balanced
+  "$troupe" train "$config" --out runs --quiet --set run.name=threads --set replay-buffer.staleness-bound=0 \
+    --set learner.ranks=3 > said 2>&1
+  cmp runs/smoke/model/model.safetensors runs/threads/model/model.safetensors || fail "other weights than by threads"
+}
+rank_killed() {  # the run ends with the model of before
+  start_long --set network.learner=apart --set learner.ranks=2 --set network.learner-ranks=127.0.0.1:1,127.0.0.1:2
+  until_true trains
+  kill -9 "$(id_of learner-1)"
+  ends_with 1
+  grep -qF 'the update was stopped: ' output || fail "no reason"
+  grep -qF 'rank 1' output || fail "the rank is not named"
+  grep -qF 'saved: model at version' runs/smoke/log.jsonl || fail "no model is saved"
 }
 buffer_killed() {  # the run ends, with the newest model that the director has
   start_long --set network.replay-buffer=127.0.0.1:0

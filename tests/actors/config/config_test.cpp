@@ -226,7 +226,8 @@ TEST_CASE("the printed config loads back to the same config whatever key is chan
   std::string names;
   for (const auto& name : skipped) names += name + " ";
   CHECK(names ==
-        "metrics.control-token-file model.path stage.bare stage.broken stage.direct "
+        "metrics.control-token-file model.path network.learner-ranks stage.bare stage.broken "
+        "stage.direct "
         "stage.documents stage.keep-optimizer stage.work task.held-out task.kind task.prompts "
         "task.shuffle ");
 }
