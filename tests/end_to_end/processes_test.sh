@@ -92,13 +92,14 @@ nothing_dropped() {  # REASON...: not a rollout, not a token
 }
 
 left() {
-  start --set stage.rl.updates=2000 --set replay-buffer.batch=8 --set evaluation.every=0
+  start_long
   until_true training
   kill -TERM "$(id_of gen-0)"
   until_true grep -qF 'gen-0 has ended: exit code 0' output
   until_true grep -qE 'gen-0 hands over [0-9]+ unfinished rollouts, [0-9]+ tokens' runs/smoke/log.jsonl
   until_true grep -qF 'gen-0 has left' runs/smoke/log.jsonl  # all it had finished is graded
-  ends_with 0
+  kill -INT "$up"
+  ends_with 130
   balanced
   nothing_dropped abandoned generator_lost late stale  # gen-1 went on with the rest
 }

@@ -213,17 +213,18 @@ TEST_CASE("ranks that are processes train the bits of ranks that are threads") {
 TEST_CASE("a rank that leaves is lost to the others and named") {
   Ranks ranks(2);
   const LearnerSetup setup = setup_for(*ranks.run.telemetry, 2, false);
-  std::promise<RankService*> met;
+  std::promise<std::shared_ptr<RankService>> met;
   auto other = std::async(std::launch::async, [&] {
-    RankService service(ranks.plan(1), setup, "learner-1");
-    met.set_value(&service);
-    return service.run();
+    const auto service = std::make_shared<RankService>(ranks.plan(1), setup, "learner-1");
+    met.set_value(service);
+    return service->run();
   });
   const auto peers = circle_peers(ranks.plan(0));
   gpu::RankTeamSetup here = setup.ranks;
   here.meet = [&] { return peers->communicator(); };
   gpu::RankTeam team(here);
-  met.get_future().get()->leave();
+  const std::shared_ptr<RankService> leaving = met.get_future().get();
+  leaving->leave();
   CHECK(other.get() == "");
   std::string lost;
   for (const RankTask& task : tasks(setup)) {
