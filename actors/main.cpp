@@ -416,7 +416,11 @@ int main(int argc, char** argv) {
   add_commands_about_commands(app, shell, code);
 
   const std::vector<std::string> commands = command_words(app).front().commands;
-  if (argc > 1 && unknown_command(argv[1], commands)) return exit_bad_input;
+  if (argc == 1) {  // somebody who wants to know what there is
+    std::cerr << app.help();
+    return exit_bad_input;
+  }
+  if (unknown_command(argv[1], commands)) return exit_bad_input;
   if (argc > 2 && argv[1] == std::string("pki") &&
       unknown_command(argv[2], {"init", "issue", "show", "renew", "revoke"}))
     return exit_bad_input;

@@ -40,6 +40,7 @@ names() {  # of files with CAF or LibTorch too, which .ci/run leaves out for tim
       --checks='-*,clang-diagnostic-*,readability-identifier-naming'
 }
 part names names
+part benches ninja -C "$build" benches
 part joins tests/bench/joins.sh
 part pods tests/end_to_end/pods.sh "$build/troupe"
 part pods-cert-manager tests/end_to_end/pods.sh "$build/troupe" cert-manager
