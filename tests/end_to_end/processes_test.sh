@@ -91,8 +91,17 @@ nothing_dropped() {  # REASON...: not a rollout, not a token
   done
 }
 
+left_nothing() {  # NAME...: what is abandoned where a stage ends is not theirs
+  local name
+  for name in "$@"; do
+    if grep -F "\"holder\":\"$name\"" runs/smoke/lineage.jsonl | grep -F '"reason":"abandoned"'; then
+      fail "$name abandoned a rollout"
+    fi
+  done
+}
+
 left() {
-  start_long
+  start_long --set metrics.lineage=true
   until_true training
   kill -TERM "$(id_of gen-0)"
   until_true grep -qF 'gen-0 has ended: exit code 0' output
@@ -101,7 +110,8 @@ left() {
   kill -INT "$up"
   ends_with 130
   balanced
-  nothing_dropped abandoned generator_lost late stale  # gen-1 went on with the rest
+  nothing_dropped generator_lost late stale
+  left_nothing gen-0  # gen-1 went on with the rest
 }
 
 threads_of() { pgrep -af -- "serve $config --role [a-z]* --name $1 .*$work" | grep -o -- '--threads [0-9]*'; }
@@ -277,7 +287,7 @@ leaves() {  # NAME: told to end as a rolling update does it
   until_true grep -qF "$1 has ended: exit code 0" output
 }
 upgrade() {  # every role anew under load: the new process first, then the old one is told to end
-  start_long --set network.broadcaster=127.0.0.1:0
+  start_long --set network.broadcaster=127.0.0.1:0 --set metrics.lineage=true
   until_true training
   local old
   for old in 0 1; do
@@ -295,7 +305,8 @@ upgrade() {  # every role anew under load: the new process first, then the old o
   kill -INT "$up"  # director and learner: the run ends after its update, and another goes on from its model
   ends_with 130
   balanced
-  nothing_dropped generator_lost late abandoned
+  nothing_dropped generator_lost late
+  left_nothing gen-0 gen-1
   start --set model.path="$work/runs/smoke/model" --set stage.rl.updates=5
   wait "$up" || fail "exit code $? from the saved model"
   grep -qF '"updates": 5' runs/smoke-2/summary.json || fail "not 5 updates"
