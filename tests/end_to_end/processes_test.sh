@@ -94,7 +94,7 @@ nothing_dropped() {  # REASON...: not a rollout, not a token
 left_nothing() {  # NAME...: what is abandoned where a stage ends is not theirs
   local name
   for name in "$@"; do
-    if grep -F "\"holder\":\"$name\"" runs/smoke/lineage.jsonl | grep -F '"reason":"abandoned"'; then
+    if grep "\"holder\":\"$name#[0-9]*\",\"reason\":\"abandoned\"" runs/smoke/lineage.jsonl; then
       fail "$name abandoned a rollout"
     fi
   done
