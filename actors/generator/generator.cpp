@@ -85,6 +85,7 @@ void GeneratorState::swap(const ReadyWeights& ready) {
   const auto begin = Clock::now();
   batch_->swap(ready.prepared, weights.version());
   has_weights_ = true;
+  behind_ = false;
   plan_.telemetry->meets("weights", true);
   if (Lineage* lineage = plan_.telemetry->lineage())
     lineage->held(plan_.name, weights.version(), weights.digest());
@@ -100,7 +101,8 @@ void GeneratorState::swap(const ReadyWeights& ready) {
 }
 
 void GeneratorState::ask_for_tickets() {
-  if (asked_for_tickets_ || stopping_ || !has_weights_ || lending_.size() >= plan_.outbox_limit)
+  if (asked_for_tickets_ || stopping_ || !has_weights_ || behind_ ||
+      lending_.size() >= plan_.outbox_limit)
     return;
   const std::size_t busy = batch_->live() + batch_->waiting();
   const auto slots = static_cast<std::size_t>(engine_->slots());
@@ -211,12 +213,42 @@ void GeneratorState::verifier_down(const caf::actor_addr& verifier) {
 
 void GeneratorState::check() {
   lending_.answer_impatient(self_->clock().now(), plan_.deadlines.patience());
+  give_back_if_held_up();
   Metrics& metrics = plan_.telemetry->metrics();
   metrics.gauge("troupe_actor_mailbox_depth", plan_.name)
       .Set(static_cast<double>(self_->mailbox().size()));
   metrics.gauge("troupe_actor_credits_available", plan_.name)
       .Set(static_cast<double>(plan_.outbox_limit) - static_cast<double>(lending_.size()));
   self_->delayed_send(self_, plan_.deadlines.check_interval(), check_atom::value);
+}
+
+void GeneratorState::notify(const char* outcome, const std::vector<gpu::Completion>& unfinished,
+                            NoticeOf notice_of) {
+  RolloutNotices notices;
+  for (const gpu::Completion& completion : unfinished)
+    if (auto notice = ((*assignments_).*notice_of)(completion)) notices.push_back(*notice);
+  if (notices.empty()) return;
+  plan_.telemetry->metrics()
+      .counter("troupe_generator_rollouts_total", outcome)
+      .Increment(static_cast<double>(notices.size()));
+  self_->send(buffer_, notice_atom::value, std::move(notices));
+}
+
+/// Batches go by the order of tickets: who is cut off from the weights, and from nothing else, would hold up everyone.
+void GeneratorState::give_back_if_held_up() {
+  if (stopping_ || !batch_->held_up()) return held_up_since_.reset();
+  const auto now = self_->clock().now();
+  if (!held_up_since_) held_up_since_ = now;
+  if (now - *held_up_since_ < plan_.deadlines.patience()) return;
+  held_up_since_.reset();
+  behind_ = true;
+  submitted_.clear();
+  const std::vector<gpu::Completion> unbegun = batch_->give_back();
+  plan_.telemetry->event("gave_back",
+                         plan_.name + " gives " + std::to_string(unbegun.size()) +
+                             " rollouts back: it waits for newer weights than version " +
+                             (has_weights_ ? std::to_string(batch_->version()) : "(none)"));
+  notify("given_back", unbegun, &Assignments::hand_over);
 }
 
 GeneratorTotals GeneratorState::stop() {
@@ -230,15 +262,7 @@ GeneratorTotals GeneratorState::hand_over() {
 /// Samples no more. `notice_of` tells the ledger what becomes of a rollout that is not finished.
 GeneratorTotals GeneratorState::end(const char* outcome, NoticeOf notice_of) {
   stopping_ = true;
-  RolloutNotices notices;
-  for (const gpu::Completion& unfinished : batch_->abandon())
-    if (auto notice = ((*assignments_).*notice_of)(unfinished)) notices.push_back(*notice);
-  if (!notices.empty()) {
-    plan_.telemetry->metrics()
-        .counter("troupe_generator_rollouts_total", outcome)
-        .Increment(static_cast<double>(notices.size()));
-    self_->send(buffer_, notice_atom::value, std::move(notices));
-  }
+  notify(outcome, batch_->abandon(), notice_of);
   activity_->enter("stopped", false);
   lending_.answer_impatient(self_->clock().now(),
                             {});  // nothing will come; whoever asks again waits

@@ -63,6 +63,9 @@ class GeneratorState {
   void observe_first_tokens(std::size_t joined);
   using NoticeOf = std::optional<RolloutNotice> (Assignments::*)(const gpu::Completion&);
   GeneratorTotals end(const char* outcome, NoticeOf notice_of);
+  void notify(const char* outcome, const std::vector<gpu::Completion>& unfinished,
+              NoticeOf notice_of);
+  void give_back_if_held_up();
   void schedule_step();
   void show_waiting();
   void end_if_lost(const caf::error& error, const char* whom);
@@ -77,6 +80,9 @@ class GeneratorState {
   std::optional<Assignments> assignments_;
   Lending lending_;
   bool asked_for_tickets_ = false, step_scheduled_ = false, stopping_ = false, has_weights_ = false;
+  bool behind_ =
+      false;  // gave tickets back for want of newer weights: asks for none until they come
+  std::optional<caf::actor_clock::time_point> held_up_since_;
   std::deque<Clock::time_point> submitted_;  // of the requests that wait in batch_
   int mismatches_ = 0;
   Timed timed_;

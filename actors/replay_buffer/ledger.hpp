@@ -77,9 +77,11 @@ class Ledger {
   /// be older when its turn comes. `next` is called for a new ticket only.
   std::optional<Ticket> grant(const std::string& holder, double now,
                               const std::function<TicketPrompt()>& next);
-  /// False for who has begun to leave.
+  /// False for who has begun to leave, or gave back what it could not begin and has not asked since.
   bool grants_to(const std::string& holder) const { return !leaving_.contains(holder); }
-  /// Who hands a rollout over gets no more tickets. Another goes on from the part, unless it cannot
+  /// The holder asks for tickets: it does not leave.
+  void asks(const std::string& holder) { leaving_.erase(holder); }
+  /// Who hands a rollout over gets no more tickets until it asks. Another goes on from the part, unless it cannot
   /// be trained on: then it is dropped, and the rollout begins anew.
   void notice(const RolloutNotice& notice);
   /// A graded rollout has come; what came before, or is not waited for, is counted and forgotten.

@@ -144,6 +144,7 @@ ReplayBuffer::behavior_type replay_buffer(ReplayBuffer::stateful_pointer<ReplayB
         const auto sender = caf::actor_cast<caf::actor_addr>(self->current_sender());
         if (state.holders.emplace(sender, holder).second) self->monitor(sender);
         auto promise = self->make_response_promise<Tickets>();
+        state.ledger.asks(holder);
         state.generators.add(promise, {holder, count}, self->clock().now());
         state.serve(self->clock().now());
         return promise;

@@ -70,7 +70,7 @@ void ContinuousBatch::swap(const PreparedPtr& weights, std::uint64_t version) {
 
 bool ContinuousBatch::can_step() const {
   if (!has_weights_) return false;
-  return !live_.empty() || (!waiting_.empty() && waiting_.front().request.min_version <= version_);
+  return !live_.empty() || (!waiting_.empty() && !held_up());
 }
 
 std::size_t ContinuousBatch::step() {
@@ -104,7 +104,7 @@ void ContinuousBatch::join() {
   const std::size_t company =
       std::max<std::size_t>(1, static_cast<std::size_t>(engine_.slots()) / 16);
   if (!live_.empty() && free < std::min(waiting_.size(), company)) return;
-  while (!waiting_.empty() && waiting_.front().request.min_version <= version_ &&
+  while (!waiting_.empty() && !held_up() &&
          live_.size() < static_cast<std::size_t>(engine_.slots())) {
     live_.emplace_back();
     Live& live = live_.back();
@@ -192,10 +192,16 @@ std::vector<Completion> ContinuousBatch::take_finished() {
 std::vector<Completion> ContinuousBatch::abandon() {
   std::vector<Completion> unfinished;
   for (Live& live : live_) unfinished.push_back(std::move(live.completion));
-  for (Waiting& one : waiting_) unfinished.push_back(std::move(one.completion));
   live_.clear();
-  waiting_.clear();
+  for (Completion& one : give_back()) unfinished.push_back(std::move(one));
   return unfinished;
+}
+
+std::vector<Completion> ContinuousBatch::give_back() {
+  std::vector<Completion> unbegun;
+  for (Waiting& one : waiting_) unbegun.push_back(std::move(one.completion));
+  waiting_.clear();
+  return unbegun;
 }
 
 std::int32_t ContinuousBatch::Live::token(std::size_t position) const {

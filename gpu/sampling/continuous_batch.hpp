@@ -71,11 +71,17 @@ class ContinuousBatch {
   /// join first (prefill). Returns the number of tokens sampled; 0 if nothing can run.
   std::size_t step();
   bool can_step() const;  // true if something is live or may join now
+  /// True if the next one to join waits for newer weights.
+  bool held_up() const {
+    return !waiting_.empty() && (!has_weights_ || waiting_.front().request.min_version > version_);
+  }
 
   std::vector<Completion> take_finished();
   /// Gives up everything not finished. Returns the unfinished completions (tokens so far), waiting
   /// ones with what they were submitted with; their `reason` means nothing.
   std::vector<Completion> abandon();
+  /// The same of those that have not joined.
+  std::vector<Completion> give_back();
 
   std::size_t live() const { return live_.size(); }
   std::size_t waiting() const { return waiting_.size(); }

@@ -32,6 +32,21 @@ caf::behavior holder_of_tickets(caf::event_based_actor* self, const ReplayBuffer
           [=](stop_atom) { self->quit(caf::exit_reason::normal); }};
 }
 
+/// A way to the weights that lets `passing` of them pass, and then is cut: nobody answers.
+Broadcaster::behavior_type cut_way(Broadcaster::pointer self, const Broadcaster& weights,
+                                   const std::shared_ptr<int>& passing) {
+  return {[](publish_atom, const Weights&) {},
+          [=](take_atom, const std::string& name, std::uint64_t at_least) -> caf::result<Weights> {
+            auto promise = self->make_response_promise<Weights>();
+            if ((*passing)-- > 0)
+              self->request(weights, caf::infinite, take_atom::value, name, at_least)
+                  .then([promise](const Weights& taken) mutable { promise.deliver(taken); },
+                        [promise](const caf::error& error) mutable { promise.deliver(error); });
+            return promise;
+          },
+          [](check_atom) {}};
+}
+
 /// The same job without actors: sample a batch, grade it, update, and again.
 std::vector<float> plain_synchronous_loop(const SmallStageParts& parts) {
   const auto engine = parts.engine();
@@ -255,7 +270,7 @@ TEST_CASE("generators that leave at any moment lose no token and change no weigh
     const auto add = [&] {
       holders.push_back(stage.keep(stage.system.spawn(holder_of_tickets, stage.buffer)));
       stage.add_generator("generator-" + std::to_string(holders.size()), 0,
-                          caf::actor_cast<ReplayBuffer>(holders.back()));
+                          caf::actor_cast<ReplayBuffer>(holders.back()), stage.weights);
     };
     add();
     add();
@@ -278,6 +293,54 @@ TEST_CASE("generators that leave at any moment lose no token and change no weigh
     handed_over += record.handed_over_tokens;
   }
   CHECK(handed_over > 100);
+}
+
+TEST_CASE("a generator that is cut off from the weights alone holds up nobody for long") {
+  SmallStageOptions options;
+  options.bound = 1;
+  options.updates = 30;
+  SmallStage stage(options);
+  const auto passing = std::make_shared<int>(1);
+  const Broadcaster way = stage.keep(stage.system.spawn(cut_way, stage.weights, passing));
+  stage.add_generator("cut", 0, stage.buffer, way);
+  stage.begin();
+  stage.settle();
+  const auto version = [&] {
+    return stage.telemetry()->metrics().gauge("troupe_generator_weights_version", "cut").Value();
+  };
+  REQUIRE(version() == 0);
+  REQUIRE_FALSE(stage.outcome);  // its groups are waited for, in the order of tickets
+  const std::int32_t before = stage.updates_seen;
+  for (int second = 0; second < 12; ++second) stage.advance(std::chrono::seconds(1));
+  REQUIRE(stage.outcome);
+  CHECK(stage.outcome->failure.empty());
+  CHECK(stage.updates_seen == 30);
+  CHECK(before < 5);
+  const LedgerRecord ledger = stage.close();
+  CHECK(ledger.imbalance_tokens == 0);
+  CHECK_FALSE(ledger.dropped_rollouts.contains("stale"));
+  CHECK(ledger.handed_over_rollouts > 0);
+  CHECK(stage.sampled_tokens == ledger.generated_tokens);
+}
+
+TEST_CASE("a generator that gave tickets back takes new ones once it has newer weights") {
+  SmallStageOptions options;
+  options.bound = 1;
+  options.updates = 200;
+  options.generators = 0;
+  SmallStage stage(options);
+  const auto passing = std::make_shared<int>(1);
+  const Broadcaster way = stage.keep(stage.system.spawn(cut_way, stage.weights, passing));
+  stage.add_generator("cut", 0, stage.buffer, way);
+  stage.begin();
+  for (int second = 0; second < 12; ++second) stage.advance(std::chrono::seconds(1));
+  REQUIRE_FALSE(stage.outcome);
+  REQUIRE(stage.ledger().handed_over_rollouts > 0);
+  *passing = 1 << 20;
+  for (int second = 0; second < 40; ++second) stage.advance(std::chrono::seconds(1));
+  REQUIRE(stage.outcome);
+  CHECK(stage.updates_seen == 200);
+  CHECK(stage.close().imbalance_tokens == 0);
 }
 
 TEST_CASE("a stop ends the stage after the update under way and keeps the accounts") {

@@ -121,11 +121,11 @@ struct SmallStage : ActorFixture {
     settle();
   }
   void add_generator(const std::string& name, std::uint32_t incarnation) {
-    add_generator(name, incarnation, buffer);
+    add_generator(name, incarnation, buffer, weights);
   }
-  /// `through`: the replay buffer, or whoever stands before it.
+  /// `through` and `from`: the replay buffer and the broadcaster, or whoever stands before them.
   void add_generator(const std::string& name, std::uint32_t incarnation,
-                     const ReplayBuffer& through) {
+                     const ReplayBuffer& through, const Broadcaster& from) {
     GeneratorPlan plan;
     plan.name = name;
     plan.incarnation = incarnation;
@@ -137,7 +137,7 @@ struct SmallStage : ActorFixture {
     plan.group_size = parts.options.group_size;
     plan.tickets_at_once = parts.options.batch;
     plan.telemetry = telemetry();
-    generators[name] = system.spawn(generator, plan, through, weights);
+    generators[name] = system.spawn(generator, plan, through, from);
     for (const auto& [verifier_name, actor] : verifiers)
       caf::anon_send(actor, join_atom::value, name, generators[name]);
   }

@@ -170,6 +170,17 @@ TEST_CASE_FIXTURE(Fixture, "who leaves gets no more tickets and blocks nobody") 
   CHECK(ledger.grants_to("a"));  // another of this name
 }
 
+TEST_CASE_FIXTURE(Fixture,
+                  "who gave back what it could not begin gets tickets when it asks again") {
+  grant("a");
+  hand_over(0, 0, {});
+  hand_over(0, 1, {});
+  CHECK(grant("a").empty());
+  ledger.asks("a");
+  CHECK(grant("a").size() == 1);
+  CHECK(balance().dropped_rollouts.empty());
+}
+
 TEST_CASE_FIXTURE(Fixture, "what had not begun with who left is issued again and not lost") {
   grant("a");
   hand_over(0, 0, {{0, 3}});

@@ -300,6 +300,25 @@ TEST_CASE("abandon gives the tokens so far and leaves an empty batch that works 
   check_close(rig.run().at(7), reference_completion(7, params(), std::vector<std::uint64_t>(20)));
 }
 
+TEST_CASE("what waits for newer weights is given back and the rest goes on") {
+  Rig rig(2);
+  rig.batch.swap(weights_of_version(0), 0);
+  rig.batch.submit(request(0));
+  CHECK_FALSE(rig.batch.held_up());
+  GenerationRequest newer = request(1);
+  newer.min_version = 1;
+  rig.batch.submit(newer);
+  rig.batch.step();
+  CHECK(rig.batch.held_up());
+  const std::vector<Completion> back = rig.batch.give_back();
+  REQUIRE(back.size() == 1);
+  CHECK(back[0].rollout == 1);
+  CHECK(back[0].tokens.empty());
+  CHECK_FALSE(rig.batch.held_up());
+  CHECK(rig.batch.live() == 1);
+  check_close(rig.run().at(0), reference_completion(0, params(), std::vector<std::uint64_t>(20)));
+}
+
 TEST_CASE("requests that cannot fit and weights that go back are refused") {
   Rig rig(2);
   GenerationRequest longest = request(0);
