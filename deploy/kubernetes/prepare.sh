@@ -35,15 +35,16 @@ issue() {  # ROLE NAME HOST-OPTIONS...
 issue_all() {
   local hosts
   [ -e "$authority/ca.pem" ] || "$troupe" pki init "$authority"
-  read -r -a hosts <<< "$(names director)"
-  issue director director director "${hosts[@]}"
+  issue director director director --host director
+  read -r -a hosts <<< "$(names replay-buffer)"
+  issue replay-buffer replay-buffer replay-buffer "${hosts[@]}"
   read -r -a hosts <<< "$(names broadcaster)"
   issue broadcaster broadcaster broadcaster "${hosts[@]}"
   issue learner learner learner --host learner
   issue generator 'generator-*' generator-_any  # the pods' names are theirs: one certificate for all of a role
   issue verifier 'verifier-*' verifier-_any
   issue observer operator operator  # troupe status, from outside
-  if $renew; then "$troupe" pki renew "$authority" director broadcaster learner 'generator-*' 'verifier-*' operator; fi
+  if $renew; then "$troupe" pki renew "$authority" director replay-buffer broadcaster learner 'generator-*' 'verifier-*' operator; fi
 }
 secret() {  # ROLE FILE
   cat <<YAML
@@ -58,7 +59,7 @@ YAML
 write_secrets() {
   {
     printf 'apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nsecretGenerator:\n'
-    for role in director learner broadcaster; do secret $role $role; done
+    for role in director replay-buffer learner broadcaster; do secret $role $role; done
     for role in generator verifier; do secret $role $role-_any; done
   } > site/pki/kustomization.yaml
 }

@@ -3,7 +3,7 @@
 # An overlay (cpu-demo, or cert-manager, for which openssl stands in) in real containers, without a cluster: builds the
 # image, renders the overlay, and plays its pods in podman (pods.jq says how they are mapped). The demo trains across
 # pods, each answers for its health, a generator that is killed comes back and joins, one that is told to end hands over
-# what it has, and all updates are made with nothing lost. As root. Exit code 77: a tool is missing, and which. UPDATES:
+# what it has, a director that is killed finds the run going on, and all updates are made with nothing lost. As root. Exit code 77: a tool is missing, and which. UPDATES:
 # how many (default 1500: time for faults).
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -117,7 +117,7 @@ until_true() {  # SECONDS COMMAND...
     sleep 0.2
   done
 }
-log() { cat "$work"/volumes/director-0-state/*/log.jsonl; }
+log() { cat "$work"/volumes/{director,replay-buffer}-0-state/*/log.jsonl; }
 logged() { log | grep -qE -- "$1"; }
 times() { [ "$(log | grep -cE -- "$1")" -ge "$2" ]; }
 address() { podman inspect "$1-troupe" "$(podman pod inspect "$1" | jq -r .InfraContainerID)" | jq -r '[.[].NetworkSettings.Networks[]?.IPAddress | select(. != "")][0]'; }
@@ -148,11 +148,11 @@ if [ -d "$work/secret/troupe-operator" ]; then
   observe+=(--no-revocation-list)
 fi
 status_from() {  # NETWORK
-  podman run --rm --user 0 --network "$1" --volume "$operator:/pki:ro" "$image" status director:7420 "${observe[@]}"
+  podman run --rm --user 0 --network "$1" --volume "$operator:/pki:ro" "$image" status replay-buffer:7420 "${observe[@]}"
 }
-status_from troupe-generator-director | grep -qF 'mutual TLS 1.3' || fail "no status from where the director can be reached"
-! status_from troupe-generator-broadcaster > /dev/null 2>&1 || fail "the generators' way to the broadcaster leads to the director"
-say "the director is reached where a policy allows it, and nowhere else"
+status_from troupe-generator-replay-buffer | grep -qF 'mutual TLS 1.3' || fail "no status from where the director can be reached"
+! status_from troupe-generator-broadcaster > /dev/null 2>&1 || fail "the generators' way to the broadcaster leads to the replay buffer"
+say "the replay buffer is reached where a policy allows it, and nowhere else"
 
 until_true 600 learning
 until_true 120 times 'generator-7f9c-x1 \(generator\) from' 1
@@ -170,10 +170,19 @@ for name in generator-7f9c-x0 verifier-7f9c-x0 broadcaster-0; do  # a rolling re
 done
 logged 'generator-7f9c-x0 has left' || fail "the generator handed over nothing"
 say "generator, verifier and broadcaster have been ended and started again"
+updates() { answers learner-0 /metrics | sed -n 's/^troupe_learner_updates_total.* //p'; }
+before=$(updates)
+kill -9 "$(podman inspect director-0-troupe | jq '.[0].State.Pid')"
+further() { [ "$(updates)" -gt $((before + 20)) ]; }
+until_true 120 further
+say "the director was killed: updates went on"
+until_true 120 answers director-0 /readyz
+say "another director leads"
 
 until_true 900 logged 'the run is done'
 say "the run is done"
 grep -qF '"ledger_imbalance": 0' "$work"/volumes/director-0-state/*/summary.json || fail "the ledger does not balance"
 grep -qF '"tokens_beyond_bound": 0' "$work"/volumes/director-0-state/*/summary.json || fail "a token is beyond the bound"
+grep -qF "\"updates\": ${UPDATES:-1500}" "$work"/volumes/director-0-state/*/summary.json || fail "not all updates were made"
 ends_well director-0
 say "the director ended at SIGTERM"

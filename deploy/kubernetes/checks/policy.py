@@ -12,10 +12,10 @@ WORKLOADS = {"StatefulSet", "Deployment", "Job", "JobSet"}
 NAME = "app.kubernetes.io/name"
 PART = "app.kubernetes.io/part-of"
 NO_NAMESPACE = {"Namespace", "RuntimeClass"}
-ONE_ONLY = {"director", "learner", "broadcaster"}
-NEVER_EVICTED = {"director", "learner"}
+ONE_ONLY = {"director", "replay-buffer", "learner", "broadcaster"}
+NEVER_EVICTED = {"replay-buffer", "learner"}
 VOLUMES = {"configMap", "secret", "emptyDir", "persistentVolumeClaim", "projected"}
-SHORTEST_GRACE = {"director": 120, "learner": 300}  # seconds: an update, what is saved, a report
+SHORTEST_GRACE = {"director": 120, "replay-buffer": 120, "learner": 300}  # seconds: an update, what is saved, a report
 
 
 def title(document):
@@ -73,8 +73,9 @@ class Overlay:
         network = self.config().get("network", {})
         if not network:
             return set()
-        port = int(network["director"].rsplit(":", 1)[1])
-        edges = {(role, "director", port) for role in roles if role != "director"}
+        gate = "director" if network.get("replay-buffer", "director") == "director" else "replay-buffer"
+        port = int(network[gate].rsplit(":", 1)[1])
+        edges = {(role, gate, port) for role in roles if role != gate}
         if network.get("broadcaster", "director") != "director":
             edges.add(("generator", "broadcaster", int(network["broadcaster"].rsplit(":", 1)[1])))
         return edges
