@@ -173,7 +173,12 @@ ChairPlan chair_plan(const Surroundings& around, const std::string& name) {
 }
 
 StudyPlan study_plan(const Surroundings& around, const std::string& name) {
+  const NetworkConfig& network = around.config.network;
   StudyPlan plan{member_plan(around, "learner", name)};
+  if (network.learner_has_gate()) {
+    plan.address = network.learner;
+    plan.listen = network.listen == NetworkConfig::kOwnAddress ? network.learner : network.listen;
+  }
   plan.weights = weight_terms(around.config, around.materials.decoder);
   plan.deadlines = deadlines_of(around.config);
   plan.system = &around.system;

@@ -212,6 +212,8 @@ std::vector<std::string> Company::common(const std::string& role, const std::str
   words.insert(words.end(), {"--set", "network.revocation-list=true"});  // there is one
   if (config_.network.broadcaster_apart())
     words.insert(words.end(), {"--set", "network.broadcaster=127.0.0.1:0"});
+  if (config_.network.learner_has_gate())
+    words.insert(words.end(), {"--set", "network.learner=127.0.0.1:0"});
   if (config_.network.replay_buffer_apart())
     words.insert(words.end(), {"--set", "network.replay-buffer=" +
                                             (address_.empty() ? "127.0.0.1:0" : address_)});

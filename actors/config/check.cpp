@@ -104,12 +104,22 @@ class Checker {
       for (const auto& each : split(network.replay_buffer, ','))
         address("network.replay-buffer", each);
     if (network.broadcaster_apart()) address("network.broadcaster", network.broadcaster);
+    if (network.learner_has_gate()) learner_gate();
     if (network.ranks_apart()) ranks_apart();
     if (network.listen != NetworkConfig::kOwnAddress) address("network.listen", network.listen);
     if (network.limits.heartbeat_seconds * 2 > network.limits.silence_seconds)
       problem({"network.heartbeat-seconds", "network.silence-seconds"},
               "a living peer could be taken for dead between two pings",
               "give at most half of network.silence-seconds");
+  }
+
+  void learner_gate() {
+    address("network.learner", config_.network.learner);
+    if (!config_.network.broadcaster_apart())
+      warning(
+          {"network.learner", "network.broadcaster"},
+          "nobody takes weights at the learner's gate: the broadcaster is beside the replay buffer",
+          "set network.broadcaster = \"HOST:PORT\", or network.learner = \"apart\"");
   }
 
   void ranks_apart() {

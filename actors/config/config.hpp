@@ -114,7 +114,8 @@ struct NetworkConfig {  // [network]
   std::string director = "127.0.0.1:7420";           // host:port that the others dial
   // host:port of its own process, which all others dial then, the director's too; or in the director's
   std::string replay_buffer = kWithDirector;
-  std::string learner = kWithDirector;  // "apart": in a process of its own, which dials
+  static constexpr const char* kApart = "apart";
+  std::string learner = kWithDirector;  // in a process of its own: kApart, or host:port of its gate
   std::string broadcaster =
       kWithDirector;  // host:port of its own process, or beside the replay buffer
   std::string learner_ranks = kThreads;  // of a learner apart: host:port of each rank's process
@@ -133,6 +134,7 @@ struct NetworkConfig {  // [network]
   /// The role whose process has it.
   const char* gate_role() const { return replay_buffer_apart() ? "replay-buffer" : "director"; }
   bool learner_apart() const { return learner != kWithDirector; }
+  bool learner_has_gate() const { return learner_apart() && learner != kApart; }
   bool broadcaster_apart() const { return broadcaster != kWithDirector; }
   bool ranks_apart() const { return learner_ranks != kThreads; }
   std::vector<std::string> rank_addresses() const;  // by rank; of ranks apart

@@ -450,9 +450,10 @@ Section network_section() {
           {"replay-buffer", &C::replay_buffer, any(), "",
            "host:port of the replay buffer's process, which then everyone dials, the director too; "
            "director: it is in the director's."},
-          {"learner", &C::learner, one_of({"director", "apart"}), "",
-           "Where the learner runs: director: beside the replay buffer; or apart in its own "
-           "process, which dials that."},
+          {"learner", &C::learner, any(), "",
+           "Where the learner runs: director: beside the replay buffer; apart: in its own process, "
+           "which dials that; host:port: likewise, with a gate there at which a broadcaster of its "
+           "own process takes each version, so that none passes through another."},
           {"broadcaster", &C::broadcaster, any(), "",
            "host:port of the broadcaster's process; director: it is beside the replay buffer."},
           {"learner-ranks", &C::learner_ranks, any(), "",

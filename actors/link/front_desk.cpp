@@ -165,6 +165,19 @@ void FrontDesk::weights_at(const std::string& address) {
   }
 }
 
+void FrontDesk::learner_at(const std::string& address) {
+  if (!address.empty()) wire::parse_address(address);  // throws at the peer if it is none
+  learner_at_ = address;
+  for (const auto& [name, seat] : seats_) {
+    KJ_IF_MAYBE (site, seat->sites.broadcaster) {
+      auto request = site->weightsAtRequest();
+      request.setAddress(address);
+      keep(in_time(request.send().ignoreResult()).catch_([](kj::Exception&&) {
+      }));  // gone: told with its next casting
+    }
+  }
+}
+
 void FrontDesk::report(const std::string& name, std::uint64_t session, const SiteReport& report) {
   const auto found = seats_.find(name);
   if (found == seats_.end() || found->second->session != session) return;
@@ -244,10 +257,8 @@ kj::Promise<void> FrontDesk::send_generator_casting(Seat& seat, wire::GeneratorS
   auto request = site.beginRequest();
   write(casting.sheet, request.initSheet());
   request.setTickets(kj::heap<TicketDesk>(terms(casting.stand_in)));
-  if (plan_.broadcaster_apart)
-    request.setWeightsAt(weights_at_);
-  else
-    request.setWeights(dispatch_.source(terms(casting.stand_in), casting.broadcaster, seat.name));
+  if (plan_.broadcaster_apart) request.setWeightsAt(weights_at_);
+  request.setWeights(dispatch_.source(terms(casting.stand_in), casting.broadcaster, seat.name));
   return in_time(request.send().ignoreResult());
 }
 
@@ -265,6 +276,7 @@ kj::Promise<void> FrontDesk::send_casting(Seat& seat) {
     auto request = site->beginRequest();
     write(casting.sheet, request.initSheet());
     request.setWeights(dispatch_.source(terms(casting.stand_in), casting.broadcaster, seat.name));
+    request.setWeightsAt(learner_at_);
     return in_time(request.send().ignoreResult());
   }
   KJ_IF_MAYBE (site, seat.sites.learner) {

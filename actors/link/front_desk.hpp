@@ -72,6 +72,8 @@ class FrontDesk final : private kj::TaskSet::ErrorHandler {
   void enlist(const std::string& name, std::uint64_t session, Sites sites);
   /// The broadcaster's gate is there from now on: generators are told.
   void weights_at(const std::string& address);
+  /// Likewise the learner's, for a broadcaster apart; empty: it has none.
+  void learner_at(const std::string& address);
   void report(const std::string& name, std::uint64_t session, const SiteReport& report);
   kj::Promise<void> leave(const std::string& name, std::uint64_t session);
 
@@ -138,6 +140,7 @@ class FrontDesk final : private kj::TaskSet::ErrorHandler {
   std::map<std::uint64_t, std::string> names_;          // of joined peers, by session
   kj::Own<wire::TlsContext> tls_;                       // null: plain
   std::string weights_at_;  // the broadcaster's gate; empty: in this process, or not there yet
+  std::string learner_at_;  // the learner's gate, likewise
   bool over_ = false;       // everyone was dismissed: who hangs up is not lost
   kj::TaskSet tasks_{*this};
   kj::Own<Door> door_;  // last: its callbacks use all above

@@ -61,6 +61,7 @@ class LearnerPostDesk final : public SeatedPost<wire::LearnerPost> {
     const auto params = context.getParams();
     desk.enlist(name, session,
                 {.learner = params.getSite(), .learner_weights = params.getWeights()});
+    desk.learner_at(params.getAddress());
     return kj::READY_NOW;
   }
   kj::Promise<void> trained(TrainedContext context) override {

@@ -3,11 +3,9 @@
 #include "actors/errors.hpp"
 #include "actors/link/forwarder.hpp"
 #include "actors/link/generator_proxies.hpp"
-#include "messages/wire/network.hpp"
 
 #include <caf/send.hpp>
 #include <kj/debug.h>
-#include <prometheus/gauge.h>
 #include <utility>
 
 namespace troupe {
@@ -19,6 +17,11 @@ class BroadcasterSiteServer final : public wire::BroadcasterSite::Server {
   kj::Promise<void> begin(BeginContext context) override {
     const auto params = context.getParams();
     desk_.begin(read_sheet(params.getSheet()), params.getWeights());
+    desk_.weights_at(params.getWeightsAt());
+    return kj::READY_NOW;
+  }
+  kj::Promise<void> weightsAt(WeightsAtContext context) override {
+    desk_.weights_at(context.getParams().getAddress());
     return kj::READY_NOW;
   }
   kj::Promise<void> end(EndContext) override {
@@ -66,18 +69,16 @@ RelayDesk::RelayDesk(wire::Loop& loop, const RelayPlan& plan, Post post, Finish 
                   *plan_.telemetry);
   dispatch_.emplace(loop, plan_.weights, *plan_.telemetry);
   if (plan_.tls) tls_ = kj::heap<wire::TlsContext>(*plan_.tls, timer_);
-  Door::Events guests;
-  guests.grant = [this](const wire::Visitor& visitor) { return gate_for(visitor); };
-  guests.ended = [this](const wire::Visitor& visitor, const wire::End& end) {
-    const auto guest = guests_.extract(visitor.session);
-    if (guest.empty()) return;
-    plan_.telemetry->metrics().gauge("troupe_link_peer_connected", guest.mapped()).Set(0);
-    plan_.telemetry->event(
-        "link_lost", guest.mapped() + " is away: " + std::string(wire::to_string(end.reason)));
-  };
-  door_ = kj::heap<Door>(loop, DoorPlan{plan_.listen, plan_.limits, plan_.telemetry}, tls_.get(),
-                         guests);
-  plan_.telemetry->event("listening", address());
+  gate_ = kj::heap<WeightGate>(
+      loop,
+      WeightGatePlan{{plan_.listen, plan_.limits, plan_.telemetry},
+                     plan_.address,
+                     "generator",
+                     plan_.config_digest},
+      tls_.get(), *dispatch_, DeskTerms{porter_, plan_.deadlines.request},
+      [this] { return broadcaster_; }, [this] { return run_id(); });
+  learner_.emplace(loop, plan_, "learner", tls_.get(),
+                   WeightLink::Events{[this] { return run_id(); }, [this] { attached(); }});
   Membership::Events events;
   events.joined = [this](capnp::Capability::Client granted) { joined(kj::mv(granted)); };
   events.left = [this] { upstream_ = nullptr; };  // generators go on with what is here
@@ -93,40 +94,20 @@ RelayDesk::~RelayDesk() noexcept(false) {
   caf::anon_send_exit(porter_, caf::exit_reason::user_shutdown);
 }
 
-std::string RelayDesk::address() const {
-  const wire::Address told = wire::parse_address(plan_.address);
-  return told.port != 0 ? plan_.address : told.host + ":" + std::to_string(door_->port());
+std::string RelayDesk::run_id() const {
+  return membership_.get() == nullptr ? std::string() : membership_->run_id();
+}
+
+void RelayDesk::attached() {
+  if (proxy_) caf::anon_send(proxy_, attached_atom::value);
 }
 
 void RelayDesk::joined(capnp::Capability::Client post) {
   auto request = post.castAs<wire::BroadcasterPost>().enlistRequest();
   request.setSite(kj::heap<BroadcasterSiteServer>(*this));
-  request.setAddress(address());
+  request.setAddress(gate_->address());
   keep(timer_.timeoutAfter(wire::duration(plan_.limits.call_seconds),
                            request.send().ignoreResult()));
-}
-
-/// Generators come with the run's id, which only the director's process can tell: before that nobody is let in.
-wire::Gate::Client RelayDesk::gate_for(const wire::Visitor& visitor) {
-  const std::string& run = membership_->run_id();
-  if (run.empty())
-    kj::throwRecoverableException(
-        KJ_EXCEPTION(DISCONNECTED, "this process has not joined the run yet; dial again"));
-  return wire::make_gate(
-      {run, plan_.config_digest, 1}, visitor.identity,
-      [this, session = visitor.session](const wire::PeerIdentity& identity, wire::Hello::Reader) {
-        if (identity.role != "generator")
-          wire::refuse_join(
-              wire::JoinRefusal::role_mismatch,
-              "the broadcaster has weights for generators, not for a " + identity.role);
-        guests_[session] = identity.name;
-        plan_.telemetry->metrics().gauge("troupe_link_peer_connected", identity.name).Set(1);
-        plan_.telemetry->event("joined", identity.name + " takes weights from here");
-        return kj::Promise<wire::Granted>(
-            wire::Granted{++leases_, dispatch_->source(
-                                         {porter_, plan_.deadlines.request},
-                                         [this] { return broadcaster_; }, identity.name)});
-      });
 }
 
 void RelayDesk::begin(const CallSheet& sheet, wire::WeightSource::Client weights) {
@@ -148,6 +129,7 @@ void RelayDesk::end(const char* why) {
   sheet_.reset();
   intake_->forget();
   upstream_ = nullptr;
+  learner_->dial({});
   for (caf::actor* actor : {&proxy_, &forwarder_}) {
     if (*actor) caf::anon_send_exit(*actor, caf::exit_reason::user_shutdown);
     *actor = nullptr;
@@ -156,9 +138,9 @@ void RelayDesk::end(const char* why) {
   broadcaster_ = nullptr;
 }
 
+/// Straight from the learner where it has a gate.
 kj::Promise<Weights> RelayDesk::next_weights(std::uint64_t at_least) {
-  KJ_IF_MAYBE (weights, upstream_) return intake_->fetch(*weights, at_least);
-  return KJ_EXCEPTION(DISCONNECTED, "the link is away");
+  return learner_->fetch(*intake_, at_least, upstream_);
 }
 
 kj::Promise<void> RelayDesk::report(capnp::Capability::Client post, const SiteReport& facts) {

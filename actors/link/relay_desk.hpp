@@ -1,15 +1,15 @@
 #pragma once
 // The part of a relay that lives on the loop: its membership, its gate, and what it is cast for.
 #include "actors/link/call_sheet.hpp"
-#include "actors/link/door.hpp"
 #include "actors/link/relay.hpp"
 #include "actors/link/weight_dispatch.hpp"
+#include "actors/link/weight_gate.hpp"
 #include "actors/link/weight_intake.hpp"
+#include "actors/link/weight_link.hpp"
 #include "messages/wire/kj_thread.hpp"
 
 #include <functional>
 #include <kj/async.h>
-#include <map>
 #include <optional>
 #include <string>
 
@@ -26,10 +26,11 @@ class RelayDesk final : private kj::TaskSet::ErrorHandler {
 
   // What the director's process calls (BroadcasterSite in roles.capnp).
   void begin(const CallSheet& sheet, wire::WeightSource::Client weights);
+  void weights_at(const std::string& address) { learner_->dial(address); }
   void end(const char* why);
   void finish(const SiteEnd& end);
   /// Of the gate, as generators dial it.
-  std::string address() const;
+  const std::string& address() const { return gate_->address(); }
 
   // What the proxy of the director's broadcaster sends, through its way.
   kj::Promise<Weights> next_weights(std::uint64_t at_least);
@@ -37,7 +38,8 @@ class RelayDesk final : private kj::TaskSet::ErrorHandler {
 
  private:
   void joined(capnp::Capability::Client post);
-  wire::Gate::Client gate_for(const wire::Visitor& visitor);
+  std::string run_id() const;
+  void attached();
   kj::Promise<void> report(capnp::Capability::Client post, const SiteReport& facts);
   void taskFailed(kj::Exception&& exception) override;
 
@@ -48,17 +50,16 @@ class RelayDesk final : private kj::TaskSet::ErrorHandler {
   caf::actor porter_;              // asks local actors on the loop's behalf
   kj::Own<wire::TlsContext> tls_;  // null: plain
   bool ended_ = false;
-  std::uint64_t leases_ = 0;
   std::optional<CallSheet> sheet_;
-  kj::Maybe<wire::WeightSource::Client> upstream_;
+  kj::Maybe<wire::WeightSource::Client> upstream_;  // of the process with the gate
   caf::actor proxy_, forwarder_;
-  Broadcaster broadcaster_;                      // null: nothing is cast
-  std::map<std::uint64_t, std::string> guests_;  // names of generators that are here, by session
+  Broadcaster broadcaster_;  // null: nothing is cast
   std::optional<WeightIntake> intake_;
   std::optional<WeightDispatch> dispatch_;
+  std::optional<WeightLink> learner_;  // to its gate, if it has one
   kj::Own<Membership> membership_;
   kj::TaskSet tasks_{*this};
-  kj::Own<Door> door_;  // last: its callbacks use all above
+  kj::Own<WeightGate> gate_;  // last: its callbacks use all above
 };
 
 }  // namespace troupe

@@ -5,12 +5,10 @@
 #include "actors/link/generator_proxies.hpp"
 #include "actors/link/site_servers.hpp"
 #include "actors/link/verifier_proxies.hpp"
-#include "messages/wire/network.hpp"
 
 #include <algorithm>
 #include <caf/send.hpp>
 #include <kj/debug.h>
-#include <random>
 #include <utility>
 
 namespace troupe {
@@ -94,11 +92,7 @@ class DeskRollouts final : public RolloutWay {
 }  // namespace
 
 SiteDesk::SiteDesk(wire::Loop& loop, const SitePlan& plan, Post post, Finish finish)
-    : plan_(plan),
-      network_(loop.io.getNetwork()),
-      timer_(loop.timer),
-      post_(std::move(post)),
-      finish_(std::move(finish)) {
+    : plan_(plan), timer_(loop.timer), post_(std::move(post)), finish_(std::move(finish)) {
   porter_ = plan_.system->spawn([post = post_](caf::event_based_actor* self) -> caf::behavior {
     self->set_down_handler([post](const caf::down_msg& down) {
       post([reason = down.reason, who = down.source](SiteDesk& desk) {
@@ -107,10 +101,14 @@ SiteDesk::SiteDesk(wire::Loop& loop, const SitePlan& plan, Post post, Finish fin
     });
     return {errand_handler(self)};
   });
-  if (plan_.role == "generator")
+  if (plan_.tls) tls_ = kj::heap<wire::TlsContext>(*plan_.tls, timer_);
+  if (plan_.role == "generator") {
     intake_.emplace(loop, plan_.weights, plan_.limits.call_seconds, plan_.deadlines, *plan_.system,
                     *plan_.telemetry);
-  if (plan_.tls) tls_ = kj::heap<wire::TlsContext>(*plan_.tls, timer_);
+    link_.emplace(loop, plan_, "broadcaster", tls_.get(),
+                  WeightLink::Events{[this] { return membership_->run_id(); },
+                                     [this] { weights_attached(); }});
+  }
   Membership::Events events;
   events.joined = [this](capnp::Capability::Client granted) { joined(kj::mv(granted)); };
   events.left = [this] { left(); };
@@ -140,7 +138,7 @@ void SiteDesk::joined(capnp::Capability::Client post) {
 /// What the process is cast for stays: the same cast may go on after a rejoin.
 void SiteDesk::left() {
   tickets_ = nullptr;
-  if (weights_at_.empty()) weights_ = nullptr;
+  weights_ = nullptr;
   verdicts_ = nullptr;
   sources_.clear();
 }
@@ -188,39 +186,9 @@ void SiteDesk::weights_attached() {
   if (broadcaster_) caf::anon_send(broadcaster_, attached_atom::value);
 }
 
-/// Dials the broadcaster's gate. It is dialled for ever, since only the director's word counts on who belongs to the run.
+/// Of the broadcaster's gate.
 void SiteDesk::weights_at(const std::string& address) {
-  if (address == weights_at_) return;
-  weights_at_ = address;
-  weights_remote_ = nullptr;
-  if (address.empty()) return;
-  weights_ = nullptr;
-  wire::Dial dial =
-      plan_.tls ? wire::tls_dial(network_, *tls_, {"broadcaster"}, plan_.limits.silence_seconds)
-                : wire::insecure_dial(network_, plan_.limits.silence_seconds);
-  const auto say = [this](const char* what, const std::string& why) {
-    plan_.telemetry->event(what, "the broadcaster at " + weights_at_ + ": " + why);
-  };
-  wire::Remote::Events events;
-  events.joined = [this, say](wire::Welcome::Reader, capnp::Capability::Client source) {
-    say("joined", "weights come from there");
-    weights_ = source.castAs<wire::WeightSource>();
-    weights_attached();
-  };
-  events.left = [this, say](const std::string& why) {
-    weights_ = nullptr;
-    say("link_lost", why);
-  };
-  events.missed = [say](const std::string& why) { say("link_missed", why); };
-  events.refused = [say](const wire::JoinRefused& refusal) {
-    say("link_refused", refusal.text);
-    return true;
-  };
-  wire::Greeting greeting = greeting_of(plan_);
-  greeting.run_id = membership_->run_id();
-  weights_remote_ =
-      kj::heap<wire::Remote>(timer_, std::vector<std::string>{address}, kj::mv(dial), greeting,
-                             plan_.limits, kj::mv(events), std::random_device()());
+  if (link_) link_->dial(address);
 }
 
 /// Whoever is cast goes. What it held is void: its lease has ended, or the stage.
@@ -355,9 +323,7 @@ kj::Promise<void> SiteDesk::notice(const RolloutNotices& notices) {
 }
 
 kj::Promise<Weights> SiteDesk::next_weights(std::uint64_t at_least) {
-  KJ_IF_MAYBE (weights, weights_)
-    return intake_->fetch(*weights, std::max(at_least, sheet_ ? sheet_->first_version : 0));
-  return KJ_EXCEPTION(DISCONNECTED, "the link is away");
+  return link_->fetch(*intake_, std::max(at_least, sheet_ ? sheet_->first_version : 0), weights_);
 }
 
 kj::Promise<RolloutIds> SiteDesk::append(const GradedRollouts& graded) {

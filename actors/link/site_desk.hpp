@@ -5,8 +5,8 @@
 #include "actors/link/site.hpp"
 #include "actors/link/ways.hpp"
 #include "actors/link/weight_intake.hpp"
+#include "actors/link/weight_link.hpp"
 #include "messages/wire/kj_thread.hpp"
-#include "messages/wire/remote.hpp"
 
 #include <kj/async.h>
 #include <map>
@@ -65,7 +65,6 @@ class SiteDesk final : private kj::TaskSet::ErrorHandler {
   void taskFailed(kj::Exception&& exception) override;
 
   const SitePlan plan_;
-  kj::Network& network_;
   kj::Timer& timer_;
   Post post_;
   Finish finish_;
@@ -76,11 +75,9 @@ class SiteDesk final : private kj::TaskSet::ErrorHandler {
   std::optional<CallSheet> sheet_;  // what the process is cast for
   caf::actor generator_, verifier_, buffer_, broadcaster_;
   kj::Maybe<wire::TicketSource::Client> tickets_;
-  kj::Maybe<wire::WeightSource::Client>
-      weights_;             // of the director's process, or the broadcaster's
-  std::string weights_at_;  // the broadcaster's gate; empty: it has none
-  kj::Maybe<kj::Own<wire::Remote>> weights_remote_;
-  std::optional<WeightIntake> intake_;  // of a generator
+  kj::Maybe<wire::WeightSource::Client> weights_;  // of the process with the gate
+  std::optional<WeightLink> link_;                 // of a generator, to a broadcaster apart
+  std::optional<WeightIntake> intake_;             // of a generator
   kj::Maybe<wire::VerdictSink::Client> verdicts_;
   std::map<std::uint64_t, wire::RolloutSource::Client> sources_;
   std::map<std::uint64_t, caf::actor> source_actors_;

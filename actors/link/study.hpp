@@ -18,6 +18,8 @@ namespace troupe {
 class StudyDesk;
 
 struct StudyPlan : MemberPlan {  // role: "learner"
+  std::string listen;            // "host:port" of a gate for a broadcaster apart; empty: none
+  std::string address;           // of the gate, that it dials; its port 0 stands for the bound one
   WeightTerms weights;
   Deadlines deadlines;
   caf::actor_system* system = nullptr;

@@ -86,6 +86,16 @@ StudyDesk::StudyDesk(wire::Loop& loop, const StudyPlan& plan, Post post, Finish 
   };
   plan_.telemetry->listen({tell, tell});
   if (plan_.tls) tls_ = kj::heap<wire::TlsContext>(*plan_.tls, timer_);
+  if (!plan_.listen.empty())
+    gate_ = kj::heap<WeightGate>(
+        loop,
+        WeightGatePlan{{plan_.listen, plan_.limits, plan_.telemetry},
+                       plan_.address,
+                       "broadcaster",
+                       plan_.config_digest},
+        tls_.get(), dispatch_, DeskTerms{porter_, plan_.deadlines.request},
+        [this] { return broadcaster_; },
+        [this] { return membership_.get() == nullptr ? std::string() : membership_->run_id(); });
   Membership::Events events;
   events.joined = [this](capnp::Capability::Client granted) { joined(kj::mv(granted)); };
   events.left = [this] { batches_ = nullptr; };
@@ -120,7 +130,8 @@ void StudyDesk::joined(capnp::Capability::Client post) {
   auto request = post.castAs<wire::LearnerPost>().enlistRequest();
   request.setSite(kj::heap<LearnerSiteServer>(*this));
   request.setWeights(dispatch_.source(
-      {porter_, plan_.deadlines.request}, [this] { return broadcaster_; }, "director"));
+      {porter_, plan_.deadlines.request}, [this] { return broadcaster_; }, plan_.gate_role));
+  if (gate_.get() != nullptr) request.setAddress(gate_->address());
   keep(timer_.timeoutAfter(wire::duration(plan_.limits.call_seconds), request.send().ignoreResult())
            .then([this] { send_news(); }));
 }

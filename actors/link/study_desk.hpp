@@ -5,6 +5,7 @@
 #include "actors/link/learner_stand_in.hpp"  // LearnerNews
 #include "actors/link/study.hpp"
 #include "actors/link/weight_dispatch.hpp"
+#include "actors/link/weight_gate.hpp"
 #include "messages/wire/kj_thread.hpp"
 #include "messages/wire/training.capnp.h"
 
@@ -69,6 +70,7 @@ class StudyDesk final : private kj::TaskSet::ErrorHandler {
   WeightDispatch dispatch_;
   kj::Own<Membership> membership_;
   kj::TaskSet tasks_{*this};
+  kj::Own<WeightGate> gate_;  // null: none. Last: its callbacks use all above
 };
 
 }  // namespace troupe

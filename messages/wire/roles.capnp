@@ -9,7 +9,8 @@
 #
 #   broadcaster's process, if it is apart
 #   BroadcasterSite <-- begin, end --------  (a stand-in actor)
-#                  --- next -------------->  WeightSource      the newest weights, handed on to generators:
+#                  --- next -------------->  WeightSource      the newest weights, handed on to generators; with a learner
+#                                                              that has a gate, they come from there
 #                  <-- next ---------------  WeightSource at its own gate, of a generator's process
 #
 #   verifier's process
@@ -57,8 +58,8 @@ interface GeneratorPost {
 
 interface GeneratorSite {
   begin @0 (sheet :CallSheet, tickets :TicketSource, weights :WeightSource, weightsAt :Text) -> ();
-  # Be a generator of this stage. After a lost link the same cast goes on with the new capabilities. Without `weights`
-  # they come from the broadcaster's gate at `weightsAt`; empty: it has not joined yet, and weightsAt will tell.
+  # Be a generator of this stage. After a lost link the same cast goes on with the new capabilities. Weights come from
+  # the broadcaster's gate at `weightsAt`; from `weights` while that is away for long, or where it is empty: there is none.
   take @1 (count :UInt32, acknowledged :List(UInt64)) -> (rollouts :List(Messages.Rollout));
   # Finished rollouts, oldest first, each until it is acknowledged; none after a while, so ask again.
   end @2 () -> (sampledTokens :UInt64, promptTokens :UInt64, rollouts :UInt64, busySeconds :Float64, idleSeconds :Float64);
@@ -94,9 +95,12 @@ interface BroadcasterPost {
 }
 
 interface BroadcasterSite {
-  begin @0 (sheet :CallSheet, weights :WeightSource) -> ();
+  begin @0 (sheet :CallSheet, weights :WeightSource, weightsAt :Text) -> ();
+  # Weights come from the learner's gate at `weightsAt`, and where there is none, or while it is away, from `weights`.
   end @1 () -> ();
   dismiss @2 (reason :Text) -> ();
+  weightsAt @3 (address :Text) -> ();
+  # The learner's gate is at this address from now on.
 }
 
 struct WeightReceiver {

@@ -120,8 +120,9 @@ struct LearnerOutcome {
 }
 
 interface LearnerPost {
-  enlist @0 (site :LearnerSite, weights :Roles.WeightSource) -> ();
-  # Offers to learn. Once per join.
+  enlist @0 (site :LearnerSite, weights :Roles.WeightSource, address :Text) -> ();
+  # Offers to learn. Once per join. A broadcaster reaches the gate of this process at `address`, "host:port"; empty: it
+  # has none.
   report @1 (facts :Roles.SiteFacts) -> ();
   trained @2 (sequence :UInt64, record :UpdateRecord) -> ();
   # Sequences of both kinds of record ascend by one in a cast; one that came before is taken as heard.

@@ -1,0 +1,57 @@
+#include "actors/link/weight_gate.hpp"
+
+#include "messages/wire/gate.hpp"
+#include "messages/wire/network.hpp"
+
+#include <kj/debug.h>
+#include <prometheus/gauge.h>
+#include <utility>
+
+namespace troupe {
+
+WeightGate::WeightGate(wire::Loop& loop, WeightGatePlan plan, wire::TlsContext* tls,
+                       WeightDispatch& dispatch, DeskTerms terms, WeightDispatch::Origin origin,
+                       std::function<std::string()> run_id)
+    : plan_(std::move(plan)),
+      dispatch_(dispatch),
+      terms_(std::move(terms)),
+      origin_(std::move(origin)),
+      run_id_(std::move(run_id)) {
+  Telemetry* const telemetry = plan_.door.telemetry;
+  Door::Events guests;
+  guests.grant = [this](const wire::Visitor& visitor) { return gate_for(visitor); };
+  guests.ended = [this, telemetry](const wire::Visitor& visitor, const wire::End& end) {
+    const auto guest = guests_.extract(visitor.session);
+    if (guest.empty()) return;
+    telemetry->metrics().gauge("troupe_link_peer_connected", guest.mapped()).Set(0);
+    telemetry->event("link_lost",
+                     guest.mapped() + " is away: " + std::string(wire::to_string(end.reason)));
+  };
+  door_ = kj::heap<Door>(loop, plan_.door, tls, guests);
+  const wire::Address told = wire::parse_address(plan_.address);
+  if (told.port == 0) plan_.address = told.host + ":" + std::to_string(door_->port());
+  telemetry->event("listening", plan_.address);
+}
+
+wire::Gate::Client WeightGate::gate_for(const wire::Visitor& visitor) {
+  const std::string run = run_id_();
+  if (run.empty())
+    kj::throwRecoverableException(
+        KJ_EXCEPTION(DISCONNECTED, "this process has not joined the run yet; dial again"));
+  return wire::make_gate(
+      {run, plan_.config_digest, 1}, visitor.identity,
+      [this, session = visitor.session](const wire::PeerIdentity& identity, wire::Hello::Reader) {
+        if (identity.role != plan_.role)
+          wire::refuse_join(
+              wire::JoinRefusal::role_mismatch,
+              "the weights here are for a " + plan_.role + ", not for a " + identity.role);
+        Telemetry* const telemetry = plan_.door.telemetry;
+        guests_[session] = identity.name;
+        telemetry->metrics().gauge("troupe_link_peer_connected", identity.name).Set(1);
+        telemetry->event("joined", identity.name + " takes weights from here");
+        return kj::Promise<wire::Granted>(
+            wire::Granted{++leases_, dispatch_.source(terms_, origin_, identity.name)});
+      });
+}
+
+}  // namespace troupe

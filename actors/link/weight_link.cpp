@@ -1,0 +1,84 @@
+#include "actors/link/weight_link.hpp"
+
+#include "messages/wire/network.hpp"
+
+#include <kj/debug.h>
+#include <prometheus/counter.h>
+#include <random>
+#include <utility>
+#include <vector>
+
+namespace troupe {
+
+WeightLink::WeightLink(wire::Loop& loop, const MemberPlan& plan, std::string role,
+                       wire::TlsContext* tls, Events events)
+    : network_(loop.io.getNetwork()),
+      timer_(loop.timer),
+      plan_(plan),
+      role_(std::move(role)),
+      tls_(tls),
+      events_(std::move(events)) {}
+
+void WeightLink::say(const char* what, const std::string& why) {
+  plan_.telemetry->event(what, "the " + role_ + " at " + address_ + ": " + why);
+}
+
+bool WeightLink::waits_for_link() const {
+  return !address_.empty() && source_ == nullptr &&
+         timer_.now() - away_since_ < wire::duration(plan_.limits.silence_seconds);
+}
+
+kj::Promise<Weights> WeightLink::fetch(WeightIntake& intake, std::uint64_t at_least,
+                                       kj::Maybe<wire::WeightSource::Client>& fallback) {
+  const bool from_gate = source_ == nullptr;
+  auto& source = from_gate ? fallback : source_;
+  if (!waits_for_link()) {
+    KJ_IF_MAYBE (weights, source) {
+      if (from_gate && !address_.empty() && !std::exchange(bypassed_, true))
+        say("link_bypassed", "is away: weights come from the " + plan_.gate_role + " meanwhile");
+      return intake.fetch(*weights, at_least)
+          .then([telemetry = plan_.telemetry, from = from_gate ? "gate" : role_](Weights got) {
+            if (got)
+              telemetry->metrics().counter("troupe_broadcaster_fetched_total", from).Increment();
+            return got;
+          });
+    }
+  }
+  return KJ_EXCEPTION(DISCONNECTED, "the link is away");
+}
+
+void WeightLink::dial(const std::string& address) {
+  if (address == address_) return;
+  remote_ = nullptr;
+  source_ = nullptr;
+  address_ = address;
+  away_since_ = timer_.now();
+  bypassed_ = false;
+  if (address.empty()) return;
+  wire::Dial dial = tls_ != nullptr
+                        ? wire::tls_dial(network_, *tls_, {role_}, plan_.limits.silence_seconds)
+                        : wire::insecure_dial(network_, plan_.limits.silence_seconds);
+  wire::Remote::Events events;
+  events.joined = [this](wire::Welcome::Reader, capnp::Capability::Client source) {
+    say("joined", "weights come from there");
+    source_ = source.castAs<wire::WeightSource>();
+    bypassed_ = false;
+    events_.attached();
+  };
+  events.left = [this](const std::string& why) {
+    source_ = nullptr;
+    away_since_ = timer_.now();
+    say("link_lost", why);
+  };
+  events.missed = [this](const std::string& why) { say("link_missed", why); };
+  events.refused = [this](const wire::JoinRefused& refusal) {
+    say("link_refused", refusal.text);
+    return true;
+  };
+  wire::Greeting greeting = greeting_of(plan_);
+  greeting.run_id = events_.run_id();
+  remote_ = kj::heap<wire::Remote>(timer_, std::vector<std::string>{address}, kj::mv(dial),
+                                   greeting, plan_.limits, kj::mv(events), std::random_device()());
+}
+
+}  // namespace troupe

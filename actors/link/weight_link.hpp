@@ -1,0 +1,55 @@
+#pragma once
+// The way to the gate of another process that has weights (weight_gate.hpp).
+#include "actors/link/membership.hpp"
+#include "actors/link/weight_intake.hpp"
+#include "messages/wire/kj_thread.hpp"
+#include "messages/wire/remote.hpp"
+#include "messages/wire/roles.capnp.h"
+
+#include <cstdint>
+#include <functional>
+#include <kj/async.h>
+#include <kj/memory.h>
+#include <string>
+
+namespace troupe {
+
+/// Lives on the loop.
+class WeightLink {
+ public:
+  struct Events {
+    std::function<std::string()> run_id;  // of the run that this process has joined
+    std::function<void()> attached;       // a source is there from now on
+  };
+
+  /// `role`: whose gate it is. `tls`: null: plain. It and `plan` must outlive this.
+  WeightLink(wire::Loop& loop, const MemberPlan& plan, std::string role, wire::TlsContext* tls,
+             Events events);
+
+  /// Dials for ever, since only the director's word counts on who belongs to the run. The same address again changes
+  /// nothing; empty: hangs up.
+  void dial(const std::string& address);
+
+  /// Fetches from the other end of the link; or from `fallback`, where nobody is dialled or the link has been away for
+  /// limits.silence_seconds. Errors: as WeightIntake; rejects with DISCONNECTED where neither is there.
+  kj::Promise<Weights> fetch(WeightIntake& intake, std::uint64_t at_least,
+                             kj::Maybe<wire::WeightSource::Client>& fallback);
+
+ private:
+  bool waits_for_link() const;
+  void say(const char* what, const std::string& why);
+
+  kj::Network& network_;
+  kj::Timer& timer_;
+  const MemberPlan& plan_;
+  const std::string role_;
+  wire::TlsContext* const tls_;
+  const Events events_;
+  std::string address_;                           // empty: nobody is dialled
+  kj::Maybe<wire::WeightSource::Client> source_;  // null: the link is away
+  kj::TimePoint away_since_ = kj::origin<kj::TimePoint>();
+  bool bypassed_ = false;  // said that the fallback is used
+  kj::Maybe<kj::Own<wire::Remote>> remote_;
+};
+
+}  // namespace troupe
