@@ -178,7 +178,7 @@ learner_killed() {  # the run ends, with the model as it was published last
 }
 trains() { grep -q '^rl [0-9]' output; }
 buffer_apart() {  # and learner and broadcaster; the director is killed, which nobody else notices
-  start --set network.replay-buffer=127.0.0.1:0 --set network.learner=apart --set network.broadcaster=127.0.0.1:0 \
+  start --set network.replay-buffer=127.0.0.1:0 --set network.learner=127.0.0.1:0 --set network.broadcaster=127.0.0.1:0 \
     --set stage.rl.updates=200 --set replay-buffer.batch=8
   until_true trains
   local address
@@ -191,6 +191,9 @@ buffer_apart() {  # and learner and broadcaster; the director is killed, which n
   grep -qF '"updates": 200' runs/smoke/summary.json || fail "not 200 updates"
   [ "$(grep -c '"type":"update"' runs/smoke/metrics.jsonl)" = 200 ] || fail "not each update once"
   if grep -q 'link_lost: [glv][er]' runs/smoke/processes/replay-buffer/log.jsonl; then fail "others noticed"; fi
+  grep -q 'the learner at 127.0.0.1:[0-9]*: weights come from there' runs/smoke/processes/broadcaster/log.jsonl ||
+    fail "the broadcaster does not take weights from the learner"
+  if grep -q link_bypassed runs/smoke/processes/*/log.jsonl; then fail "weights took a way round"; fi
 }
 ranks() {  # of the learner, each a process, make what threads make
   start --set replay-buffer.staleness-bound=0 --set network.learner=apart --set learner.ranks=3 \

@@ -119,13 +119,14 @@ TEST_CASE("a run goes through its stages and leaves models and a summary") {
 TEST_CASE("every declared metric that a healthy run moves has moved in what is scraped") {
   // What stays 0 where nothing goes wrong and nobody waits; each has a test of its own.
   const std::set<std::string> still = {
-      "troupe_link_tls",  // no other process here; so are the next six
+      "troupe_link_tls",  // no other process here; so are the next seven
       "troupe_link_certificate_expiry_timestamp_seconds",
       "troupe_link_peer_connected",
       "troupe_link_reconnects_total",
       "troupe_link_closed_total",
       "troupe_link_refused_total",
       "troupe_link_fenced_total",
+      "troupe_broadcaster_fetched_total",
       "troupe_run_paused",  // nobody asks for it here
       "troupe_generator_inflight",
       "troupe_generator_partial_resumes_total",

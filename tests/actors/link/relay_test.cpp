@@ -1,67 +1,16 @@
 // A broadcaster in a process of its own, over real sockets.
-#include "actors/broadcaster/broadcaster.hpp"
-#include "tests/actors/link/linked_run.hpp"
+#include "tests/actors/link/linked_roles.hpp"
 
 #include <doctest/doctest.h>
 
+#include <memory>
 #include <optional>
-#include <thread>
 
 TEST_SUITE_BEGIN("actors/link");
 
 namespace troupe {
 
 using namespace linked;
-
-namespace {
-
-/// Certificates of one run.
-struct Papers {
-  TemporaryDirectory directory;
-  pki::Authority authority = pki::Authority::create(directory.path() / "pki");
-  wire::TlsFiles of(pki::Role role, const std::string& name) {
-    std::vector<std::string> hosts;
-    if (pki::serves(role)) hosts = {"127.0.0.1"};
-    return files(authority.issue({role, name, hosts, {}}));
-  }
-};
-
-struct RelayProcess {
-  RelayProcess(const Chief& chief, std::string address, std::optional<wire::TlsFiles> tls,
-               const std::string& told = "127.0.0.1:0") {
-    RelayPlan plan;
-    plan.name = "broadcaster";
-    plan.role = "broadcaster";
-    plan.addresses = {std::move(address)};
-    plan.tls = std::move(tls);
-    plan.limits = patient_limits();
-    plan.config_digest = "digest";
-    plan.telemetry = run.telemetry.get();
-    plan.report = [] { return SiteReport{}; };
-    plan.listen = "127.0.0.1:0";
-    plan.address = told;
-    plan.weights.manifest = manifest_of(chief.parts);
-    plan.deadlines = quick();
-    plan.system = &system;
-    plan.cast_broadcaster = [this] {
-      ++casts;
-      return system.spawn(broadcaster, BroadcasterPlan{quick(), run.telemetry.get()});
-    };
-    relay = std::make_unique<Relay>(plan);
-  }
-  double handed() {
-    return run.telemetry->metrics().counter("troupe_broadcaster_handed_total").Value();
-  }
-  std::string address() const { return relay->address(); }
-
-  support::TemporaryRun run;
-  std::atomic<int> casts = 0;
-  caf::actor_system_config config;
-  caf::actor_system system{config};
-  std::unique_ptr<Relay> relay;
-};
-
-}  // namespace
 
 TEST_CASE("a stage whose weights go through a broadcaster elsewhere ends with the same weights") {
   Papers papers;
@@ -103,6 +52,27 @@ TEST_CASE("a broadcaster that dies is replaced at another address and the stage 
   CHECK(generating.casts == 1);  // it waited, and lost nothing
 }
 
+TEST_CASE("generators take weights from the director's process while a broadcaster is gone") {
+  SmallStageOptions options;
+  options.updates = 40;
+  Chief chief(options, {}, 60, true);
+  Role generating(chief, "gen-0", "generator", chief.office->address(),
+                  [](SitePlan& plan) { plan.limits.silence_seconds = 0.3; });
+  Role grading(chief, "ver-0", "verifier", chief.office->address());
+  auto relay = std::make_unique<RelayProcess>(chief, chief.office->address(), std::nullopt);
+  chief.begin();
+  REQUIRE(chief.reaches(5));
+  relay.reset();
+  check_stage(chief);
+  const auto fetched = [&](const char* source) {
+    return generating.run.telemetry->metrics()
+        .counter("troupe_broadcaster_fetched_total", source)
+        .Value();
+  };
+  CHECK(fetched("broadcaster") > 0);
+  CHECK(fetched("gate") > 0);
+}
+
 TEST_CASE("the gate of a broadcaster has weights for generators of its run only") {
   Chief chief({}, {}, 60, true);
   RelayProcess relay(chief, chief.office->address(), std::nullopt);
@@ -111,7 +81,7 @@ TEST_CASE("the gate of a broadcaster has weights for generators of its run only"
   const auto role = verifier.end();
   REQUIRE(role);
   CHECK(role->kind == SiteEnd::Kind::refused);
-  CHECK(role->text.find("weights for generators") != std::string::npos);
+  CHECK(role->text.find("weights here are for a generator") != std::string::npos);
   Role other(chief, "gen-0", "generator", relay.address(),
              [](SitePlan& plan) { plan.config_digest = "other"; });
   const auto config = other.end();

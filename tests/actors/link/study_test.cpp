@@ -1,8 +1,5 @@
 // A learner in a process of its own, over real sockets.
-#include "actors/link/study.hpp"
-
-#include "actors/broadcaster/broadcaster.hpp"
-#include "tests/actors/link/linked_run.hpp"
+#include "tests/actors/link/linked_roles.hpp"
 
 #include <doctest/doctest.h>
 
@@ -15,51 +12,6 @@ TEST_SUITE_BEGIN("actors/link");
 namespace troupe {
 
 using namespace linked;
-
-namespace {
-
-struct StudyProcess {
-  StudyProcess(Chief& of, std::string address, std::optional<wire::TlsFiles> tls = {}) : chief(of) {
-    StudyPlan plan;
-    plan.name = "learner";
-    plan.role = "learner";
-    plan.addresses = {std::move(address)};
-    plan.tls = std::move(tls);
-    plan.limits = patient_limits();
-    plan.config_digest = "digest";
-    plan.telemetry = run.telemetry.get();
-    plan.report = [] { return SiteReport{}; };
-    plan.weights.manifest = manifest_of(chief.parts);
-    plan.deadlines = quick();
-    plan.system = &system;
-    plan.cast_learner = [this](const Conductor& reporter) {
-      return system.spawn<caf::detached>(learner, chief.learner_setup(*run.telemetry), reporter);
-    };
-    plan.cast_broadcaster = [this] {
-      return system.spawn(broadcaster, BroadcasterPlan{quick(), run.telemetry.get()});
-    };
-    plan.stage_plan = [this](const CallSheet&, const ReplayBuffer& buffer,
-                             const Broadcaster& weights) {
-      ++casts;
-      run.telemetry->stage_begins(0, "rl", "rl", 0);
-      LearnerPlan stage;
-      stage.rollout = chief.rollout_plan();
-      stage.rollout->buffer = buffer;
-      stage.rollout->broadcaster = weights;
-      return std::make_shared<const LearnerPlan>(stage);
-    };
-    study = std::make_unique<Study>(plan);
-  }
-
-  Chief& chief;
-  support::TemporaryRun run;
-  std::atomic<int> casts = 0;
-  caf::actor_system_config config;
-  caf::actor_system system{config};
-  std::unique_ptr<Study> study;
-};
-
-}  // namespace
 
 TEST_CASE("a stage with its learner elsewhere ends with the weights that it has in one process") {
   const TemporaryDirectory directory;
@@ -85,6 +37,46 @@ TEST_CASE("a stage with its learner elsewhere ends with the weights that it has 
   CHECK(chief.updates_told().size() == chief.parts.options.updates);  // each once and in order
   chief.office->dismiss("the run is over");
   CHECK(study.study->wait().kind == SiteEnd::Kind::dismissed);
+}
+
+TEST_CASE("versions go from the learner's gate to a broadcaster apart and pass nobody else") {
+  Papers papers;
+  Chief chief({}, papers.of(pki::Role::director, "main"), 60, true, true);
+  const auto gen = papers.of(pki::Role::generator, "gen-0");
+  const auto ver = papers.of(pki::Role::verifier, "ver-0");
+  StudyProcess study(chief, chief.office->address(), papers.of(pki::Role::learner, "learner"),
+                     "127.0.0.1:0");
+  REQUIRE(until([&] { return chief.enlisted == 1; }));
+  RelayProcess relay(chief, chief.office->address(),
+                     papers.of(pki::Role::broadcaster, "broadcaster"));
+  Role generating(chief, "gen-0", "generator", chief.office->address(),
+                  [&](SitePlan& plan) { plan.tls = gen; });
+  Role grading(chief, "ver-0", "verifier", chief.office->address(),
+               [&](SitePlan& plan) { plan.tls = ver; });
+  REQUIRE(until([&] { return chief.enlisted == 3 && relay.casts == 1; }));
+  chief.run.telemetry->stage_begins(0, "rl", "rl", 0);
+  chief.begin();
+  check_stage(chief);
+  CHECK(relay.fetched("learner") > chief.parts.options.updates / 2);
+  CHECK(relay.fetched("gate") == 0);
+  CHECK(chief.counted("troupe_broadcaster_bytes_total", "stream") == 0);
+  CHECK(chief.counted("troupe_broadcaster_bytes_total", "memfd") == 0);
+  CHECK(chief.counted("troupe_broadcaster_bytes_total", "delta") == 0);
+}
+
+TEST_CASE("a broadcaster that cannot reach the learner's gate takes weights from the director's") {
+  Chief chief({}, {}, 60, true, true);
+  StudyProcess study(chief, chief.office->address(), {}, "127.0.0.1:1");
+  REQUIRE(until([&] { return chief.enlisted == 1; }));
+  RelayProcess relay(chief, chief.office->address(), {}, 0.3);
+  Role generating(chief, "gen-0", "generator", chief.office->address());
+  Role grading(chief, "ver-0", "verifier", chief.office->address());
+  REQUIRE(until([&] { return chief.enlisted == 3 && relay.casts == 1; }));
+  chief.run.telemetry->stage_begins(0, "rl", "rl", 0);
+  chief.begin();
+  check_stage(chief);
+  CHECK(relay.fetched("learner") == 0);
+  CHECK(relay.fetched("gate") > 0);
 }
 
 TEST_CASE("a learner whose link is cut goes on where it was") {
