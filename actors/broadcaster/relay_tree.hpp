@@ -25,6 +25,7 @@ class RelayTree {
   /// Names of those whose source is another one from then on, at most fan_out + 1 plus those of the host. Errors: throws
   /// std::out_of_range on an unknown name; so do the next three.
   std::vector<std::string> leave(const std::string& name);
+  bool contains(const std::string& name) const { return host_of_.contains(name); }
   /// Empty: the publisher.
   std::string source(const std::string& name) const;
   /// Everyone whose source it is; "": the publisher.

@@ -35,6 +35,9 @@ OfficePlan office_plan(const Config& config, const Materials& materials, const s
   plan.lease_seconds = config.network.lease_seconds;
   plan.rollouts_at_once = rollouts_per_message(config, materials);
   plan.broadcaster_apart = config.network.broadcaster_apart();
+  plan.relay_fan_out = config.broadcaster.relay == "tree"
+                           ? static_cast<std::uint32_t>(config.broadcaster.fan_out)
+                           : 0;
   plan.learner_apart = config.network.learner_apart();
   plan.learner_lease_seconds = config.network.learner_lease_seconds;
   plan.weights = weight_terms(config, materials.decoder);

@@ -88,6 +88,14 @@ SitePlan site_plan(const Surroundings& around, const std::string& role, const st
   plan.weights = weight_terms(around.config, around.materials.decoder);
   plan.deadlines = deadlines_of(around.config);
   plan.system = &around.system;
+  const NetworkConfig& network = around.config.network;
+  if (role == "generator" && around.config.broadcaster.relay == "tree") {
+    const char* any = network.insecure ? "127.0.0.1:0" : "*:0";
+    plan.relay_listen = network.listen == NetworkConfig::kOwnAddress ? any : network.listen;
+    plan.cast_broadcaster = [around, deadlines = plan.deadlines] {
+      return around.system.spawn(broadcaster, BroadcasterPlan{deadlines, &around.telemetry});
+    };
+  }
   auto casts = std::make_shared<std::atomic<std::uint32_t>>(0);
   plan.cast_generator = [around, name, casts](const CallSheet& sheet, const ReplayBuffer& buffer,
                                               const Broadcaster& broadcaster) -> Generator {

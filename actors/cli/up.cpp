@@ -248,7 +248,7 @@ void Company::begin(Member& member) {
                 targets_.expect(member.name, member.role).string(), "--set",
                 "metrics.port=0"});  // the one of the config is the director's
   if (!gate_) words.insert(words.end(), {"--director", address_});
-  if (member.role == "broadcaster")
+  if (member.role == "broadcaster" || member.role == "generator")
     words.insert(words.end(), {"--set", "network.listen=127.0.0.1:0"});
   member.process =
       std::make_unique<ChildProcess>(words, directory_ / "logs" / (member.name + ".log"));

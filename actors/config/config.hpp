@@ -104,6 +104,8 @@ struct MetricsConfig {    // [metrics]
 struct BroadcasterConfig {       // [broadcaster]
   std::string carrier = "auto";  // auto | stream | memfd
   std::string delta = "auto";    // auto | always | never
+  std::string relay = "off";     // off | tree
+  std::int32_t fan_out = 4;      // of the tree
 };
 
 /// Where the roles of other processes meet, and what a link may cost. The same in every process of a run.

@@ -434,6 +434,12 @@ Section broadcaster_section() {
           {"delta", &C::delta, one_of({"auto", "always", "never"}), "",
            "What goes by stream is only what changed since the version before: auto where that is "
            "at most half of the bytes, always, or never."},
+          {"relay", &C::relay, one_of({"off", "tree"}), "",
+           "tree: generators in other processes hand each version on, so that whoever publishes "
+           "it sends it fan-out times however many there are; each listens on network.listen (own: "
+           "any free port), and on one machine one of them receives for all."},
+          {"fan-out", &C::fan_out, between(1, 64), "hosts",
+           "How many hosts a version goes to from each that has it, with relay = tree."},
       });
 }
 

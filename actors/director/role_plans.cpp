@@ -76,7 +76,8 @@ std::uint64_t ticket_bytes(const Config& config, const Materials& materials) {
 }  // namespace
 
 WeightTerms weight_terms(const Config& config, const gpu::DecoderConfig& decoder) {
-  const auto& [carrier, delta] = config.broadcaster;
+  const std::string& carrier = config.broadcaster.carrier;
+  const std::string& delta = config.broadcaster.delta;
   WeightTerms terms;
   for (const gpu::TensorEntry& entry : gpu::manifest_of(decoder).tensors)
     terms.manifest.push_back({entry.name,

@@ -35,6 +35,7 @@ FrontDesk::FrontDesk(wire::Loop& loop, const OfficePlan& plan, Announce announce
       announce_(std::move(announce)),
       dispatch_(loop, plan_.weights, *plan_.telemetry),
       roster_(random_lease()) {
+  if (plan_.relay_fan_out > 0) relays_.emplace(plan_.relay_fan_out, std::vector<RelayReceiver>());
   if (plan_.tls) tls_ = kj::heap<wire::TlsContext>(*plan_.tls, timer_);
   Door::Events guests;
   guests.grant = [this](const wire::Visitor& visitor) {
@@ -90,6 +91,7 @@ wire::Granted FrontDesk::admit(const wire::Visitor& visitor, const wire::PeerIde
   seat->lease = decision.lease;
   seat->session = visitor.session;
   seat->enlisted = false;
+  leave_relays(*seat);
   seat->sites = {};
   seat->left = false;
   seat->joined = timer_.now();
@@ -155,13 +157,45 @@ void FrontDesk::enlist(const std::string& name, std::uint64_t session, Sites sit
 void FrontDesk::weights_at(const std::string& address) {
   wire::parse_address(address);  // throws at the peer if it is none
   weights_at_ = address;
-  for (const auto& [name, seat] : seats_) {
-    KJ_IF_MAYBE (site, seat->sites.generator) {
-      auto request = site->weightsAtRequest();
-      request.setAddress(address);
-      keep(in_time(request.send().ignoreResult()).catch_([](kj::Exception&&) {
-      }));  // gone: told with its next casting
-    }
+  for (const auto& [name, seat] : seats_) tell_weights(*seat);
+}
+
+/// Who takes a place in the tree moves nobody else.
+void FrontDesk::relays_at(const std::string& name, std::uint64_t session, std::uint16_t port) {
+  const auto found = seats_.find(name);
+  if (!relays_ || port == 0 || found == seats_.end() || found->second->session != session) return;
+  Seat& seat = *found->second;
+  leave_relays(seat);
+  seat.gate = wire::with_port(seat.address, port);
+  relays_->join({name, seat.host, 0});
+}
+
+void FrontDesk::leave_relays(const Seat& seat) {
+  if (!relays_ || !relays_->contains(seat.name)) return;
+  for (const std::string& moved : relays_->leave(seat.name)) {
+    const auto found = seats_.find(moved);
+    if (found != seats_.end()) tell_weights(*found->second);
+  }
+}
+
+WeightPlace FrontDesk::weights_of(const Seat& seat) const {
+  if (relays_ && relays_->contains(seat.name)) {
+    const std::string source = relays_->source(seat.name);
+    const auto found = seats_.find(source);
+    if (found != seats_.end()) return {found->second->gate, source};
+  }
+  return {weights_at_};
+}
+
+/// What it knows already changes nothing there.
+void FrontDesk::tell_weights(Seat& seat) {
+  KJ_IF_MAYBE (site, seat.sites.generator) {
+    const WeightPlace place = weights_of(seat);
+    auto request = site->weightsAtRequest();
+    request.setAddress(place.address);
+    request.setRelay(place.generator);
+    keep(in_time(request.send().ignoreResult()).catch_([](kj::Exception&&) {
+    }));  // gone: told with its next casting
   }
 }
 
@@ -213,6 +247,7 @@ void FrontDesk::ended(const wire::Visitor& visitor, const wire::End& end) {
       .Increment();
   if (!roster_.away(name, visitor.session)) return;  // replaced by a newer connection
   Seat& seat = *seats_.at(name);
+  leave_relays(seat);
   seat.session = 0;
   seat.enlisted = false;
   seat.sites = {};
@@ -239,6 +274,7 @@ void FrontDesk::give_up(const std::string& name, std::uint64_t lease, const std:
   if (found == seats_.end() || found->second->lease != lease) return;
   if (found->second->casting)
     caf::anon_send(found->second->casting->stand_in, lost_atom::value, why);
+  leave_relays(*found->second);
   seats_.erase(found);
 }
 
@@ -257,7 +293,9 @@ kj::Promise<void> FrontDesk::send_generator_casting(Seat& seat, wire::GeneratorS
   auto request = site.beginRequest();
   write(casting.sheet, request.initSheet());
   request.setTickets(kj::heap<TicketDesk>(terms(casting.stand_in)));
-  if (plan_.broadcaster_apart) request.setWeightsAt(weights_at_);
+  const WeightPlace place = weights_of(seat);
+  request.setWeightsAt(place.address);
+  request.setRelay(place.generator);
   request.setWeights(dispatch_.source(terms(casting.stand_in), casting.broadcaster, seat.name));
   return in_time(request.send().ignoreResult());
 }

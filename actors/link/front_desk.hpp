@@ -1,5 +1,6 @@
 #pragma once
 // The part of the office that lives on the loop: sessions, seats and what they are cast for.
+#include "actors/broadcaster/relay_tree.hpp"
 #include "actors/link/call_sheet.hpp"
 #include "actors/link/desks.hpp"
 #include "actors/link/door.hpp"
@@ -8,6 +9,7 @@
 #include "actors/link/site_report.hpp"
 #include "actors/link/weight_dispatch.hpp"
 #include "actors/link/weight_intake.hpp"
+#include "actors/link/weight_link.hpp"
 #include "messages/wire/kj_thread.hpp"
 #include "messages/wire/training.capnp.h"
 
@@ -33,6 +35,7 @@ struct Sites {
 /// One process that offered itself. `cast`, once there, is repeated to the process after a lost link.
 struct Seat {
   std::string name, role, address, host;
+  std::string gate;  // at which other generators take weights; empty: none
   std::uint64_t lease = 0, session = 0, joins = 0, process_id = 0;
   bool enlisted = false;  // of this session
   Sites sites;
@@ -70,6 +73,8 @@ class FrontDesk final : private kj::TaskSet::ErrorHandler {
 
   // What the posts of a session call.
   void enlist(const std::string& name, std::uint64_t session, Sites sites);
+  /// A generator that enlists next has a gate at this port of its host.
+  void relays_at(const std::string& name, std::uint64_t session, std::uint16_t port);
   /// The broadcaster's gate is there from now on: generators are told.
   void weights_at(const std::string& address);
   /// Likewise the learner's, for a broadcaster apart; empty: it has none.
@@ -124,6 +129,9 @@ class FrontDesk final : private kj::TaskSet::ErrorHandler {
   void give_up(const std::string& name, std::uint64_t lease, const std::string& why);
   kj::Promise<void> send_casting(Seat& seat);
   kj::Promise<void> send_generator_casting(Seat& seat, wire::GeneratorSite::Client& site);
+  WeightPlace weights_of(const Seat& seat) const;
+  void tell_weights(Seat& seat);
+  void leave_relays(const Seat& seat);
   DeskTerms terms(const caf::actor& porter) const;
   double grace(const Seat& seat) const;
   void taskFailed(kj::Exception&& exception) override;
@@ -140,8 +148,9 @@ class FrontDesk final : private kj::TaskSet::ErrorHandler {
   std::map<std::uint64_t, std::string> names_;          // of joined peers, by session
   kj::Own<wire::TlsContext> tls_;                       // null: plain
   std::string weights_at_;  // the broadcaster's gate; empty: in this process, or not there yet
-  std::string learner_at_;  // the learner's gate, likewise
-  bool over_ = false;       // everyone was dismissed: who hangs up is not lost
+  std::optional<RelayTree> relays_;  // of generators with a gate; none: nobody hands weights on
+  std::string learner_at_;           // the learner's gate, likewise
+  bool over_ = false;                // everyone was dismissed: who hangs up is not lost
   kj::TaskSet tasks_{*this};
   kj::Own<Door> door_;  // last: its callbacks use all above
 };

@@ -38,6 +38,7 @@ struct OfficePlan {
   double learner_lease_seconds = 30;    // likewise the learner's, whose end is the end of the run
   std::uint32_t rollouts_at_once = 64;  // per message
   bool broadcaster_apart = false;       // generators get their weights from another process
+  std::uint32_t relay_fan_out = 0;      // generators hand weights on to so many each; 0: none does
   bool learner_apart = false;
   caf::actor
       director;  // stands in for that of another process (director_stand_in.hpp); null: it is in this one

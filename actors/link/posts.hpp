@@ -28,7 +28,9 @@ class GeneratorPostDesk final : public SeatedPost<wire::GeneratorPost> {
  public:
   using SeatedPost::SeatedPost;
   kj::Promise<void> enlist(EnlistContext context) override {
-    desk.enlist(name, session, {.generator = context.getParams().getSite()});
+    const auto params = context.getParams();
+    desk.relays_at(name, session, params.getRelayPort());
+    desk.enlist(name, session, {.generator = params.getSite()});
     return kj::READY_NOW;
   }
   kj::Promise<void> leave(LeaveContext) override { return desk.leave(name, session); }

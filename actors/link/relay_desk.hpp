@@ -26,7 +26,7 @@ class RelayDesk final : private kj::TaskSet::ErrorHandler {
 
   // What the director's process calls (BroadcasterSite in roles.capnp).
   void begin(const CallSheet& sheet, wire::WeightSource::Client weights);
-  void weights_at(const std::string& address) { learner_->dial(address); }
+  void weights_at(const std::string& address) { learner_->dial({address}); }
   void end(const char* why);
   void finish(const SiteEnd& end);
   /// Of the gate, as generators dial it.

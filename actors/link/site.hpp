@@ -19,12 +19,16 @@ class SiteDesk;
 struct SitePlan : MemberPlan {  // role: "generator" or "verifier"
   std::uint32_t rollouts_at_once = 64;
   WeightTerms weights;  // of a generator
+  std::string
+      relay_listen;  // "host:port" of a gate at which other generators take what it holds; empty: none
   Deadlines deadlines;
   caf::actor_system* system = nullptr;
   /// One of the two, by role. Called on the loop with each casting.
   std::function<Generator(const CallSheet&, const ReplayBuffer&, const Broadcaster&)>
       cast_generator;
   std::function<Verifier(const CallSheet&, const ReplayBuffer&)> cast_verifier;
+  /// Of a generator with such a gate, called likewise.
+  std::function<Broadcaster()> cast_broadcaster;
 };
 
 /// Safe from any thread. Owns the loop's thread.

@@ -109,6 +109,7 @@ SiteDesk::SiteDesk(wire::Loop& loop, const SitePlan& plan, Post post, Finish fin
                   WeightLink::Events{[this] { return membership_->run_id(); },
                                      [this] { weights_attached(); }});
   }
+  if (!plan_.relay_listen.empty()) open_gate(loop);
   Membership::Events events;
   events.joined = [this](capnp::Capability::Client granted) { joined(kj::mv(granted)); };
   events.left = [this] { left(); };
@@ -117,6 +118,20 @@ SiteDesk::SiteDesk(wire::Loop& loop, const SitePlan& plan, Post post, Finish fin
   };
   events.over = [this](const SiteEnd& end) { this->finish(end.kind, end.text); };
   membership_ = kj::heap<Membership>(loop, plan_, tls_.get(), std::move(events));
+}
+
+/// For other generators: what is fetched here and attested is handed on.
+void SiteDesk::open_gate(wire::Loop& loop) {
+  dispatch_.emplace(loop, plan_.weights, *plan_.telemetry);
+  gate_ = kj::heap<WeightGate>(
+      loop,
+      WeightGatePlan{{plan_.relay_listen, plan_.limits, plan_.telemetry},
+                     plan_.relay_listen,
+                     "generator",
+                     plan_.config_digest},
+      tls_.get(), *dispatch_, DeskTerms{porter_, plan_.deadlines.request},
+      [this] { return caf::actor_cast<Broadcaster>(relayed_); },
+      [this] { return membership_.get() == nullptr ? std::string() : membership_->run_id(); });
 }
 
 SiteDesk::~SiteDesk() noexcept(false) {
@@ -128,6 +143,7 @@ void SiteDesk::joined(capnp::Capability::Client post) {
   if (plan_.role == "generator") {
     auto request = post.castAs<wire::GeneratorPost>().enlistRequest();
     request.setSite(kj::heap<GeneratorSiteServer>(*this));
+    if (gate_.get() != nullptr) request.setRelayPort(gate_->port());
     return keep(in_time(request.send().ignoreResult()));
   }
   auto request = post.castAs<wire::VerifierPost>().enlistRequest();
@@ -157,7 +173,7 @@ kj::Promise<void> SiteDesk::report(capnp::Capability::Client post, const SiteRep
 kj::Promise<void> SiteDesk::begin_generator(const CallSheet& sheet,
                                             wire::TicketSource::Client tickets,
                                             kj::Maybe<wire::WeightSource::Client> weights,
-                                            const std::string& weights_at) {
+                                            const WeightPlace& weights_at) {
   tickets_ = kj::mv(tickets);
   const bool given = weights != nullptr;
   if (given) weights_ = kj::mv(weights);
@@ -169,6 +185,7 @@ kj::Promise<void> SiteDesk::begin_generator(const CallSheet& sheet,
   }
   stop_casting("cast anew");
   sheet_ = sheet;
+  if (gate_.get() != nullptr) relayed_ = caf::actor_cast<caf::actor>(plan_.cast_broadcaster());
   BufferProxyPlan proxy{std::make_shared<DeskTickets>(post_, sheet.cast), plan_.deadlines,
                         plan_.telemetry};
   proxy.notice_bytes = plan_.limits.frame_bytes / 2;
@@ -186,16 +203,15 @@ void SiteDesk::weights_attached() {
   if (broadcaster_) caf::anon_send(broadcaster_, attached_atom::value);
 }
 
-/// Of the broadcaster's gate.
-void SiteDesk::weights_at(const std::string& address) {
-  if (link_) link_->dial(address);
+void SiteDesk::weights_at(const WeightPlace& place) {
+  if (link_) link_->dial(place);
 }
 
 /// Whoever is cast goes. What it held is void: its lease has ended, or the stage.
 void SiteDesk::stop_casting(const char* why) {
   if (sheet_) plan_.telemetry->event("dismissed", plan_.name + ": " + why);
   sheet_.reset();
-  for (caf::actor* actor : {&generator_, &verifier_, &buffer_, &broadcaster_}) {
+  for (caf::actor* actor : {&generator_, &verifier_, &buffer_, &broadcaster_, &relayed_}) {
     if (*actor) caf::anon_send_exit(*actor, caf::exit_reason::user_shutdown);
     *actor = nullptr;
   }
@@ -323,7 +339,11 @@ kj::Promise<void> SiteDesk::notice(const RolloutNotices& notices) {
 }
 
 kj::Promise<Weights> SiteDesk::next_weights(std::uint64_t at_least) {
-  return link_->fetch(*intake_, std::max(at_least, sheet_ ? sheet_->first_version : 0), weights_);
+  return link_->fetch(*intake_, std::max(at_least, sheet_ ? sheet_->first_version : 0), weights_)
+      .then([this](Weights weights) {
+        if (weights && relayed_) caf::anon_send(relayed_, publish_atom::value, weights);
+        return weights;
+      });
 }
 
 kj::Promise<RolloutIds> SiteDesk::append(const GradedRollouts& graded) {

@@ -4,6 +4,8 @@
 #include "actors/link/seats.hpp"
 #include "actors/link/site.hpp"
 #include "actors/link/ways.hpp"
+#include "actors/link/weight_dispatch.hpp"
+#include "actors/link/weight_gate.hpp"
 #include "actors/link/weight_intake.hpp"
 #include "actors/link/weight_link.hpp"
 #include "messages/wire/kj_thread.hpp"
@@ -29,8 +31,8 @@ class SiteDesk final : private kj::TaskSet::ErrorHandler {
   // What the director's process calls (GeneratorSite and VerifierSite in roles.capnp).
   kj::Promise<void> begin_generator(const CallSheet& sheet, wire::TicketSource::Client tickets,
                                     kj::Maybe<wire::WeightSource::Client> weights,
-                                    const std::string& weights_at);
-  void weights_at(const std::string& address);
+                                    const WeightPlace& weights_at);
+  void weights_at(const WeightPlace& place);
   kj::Promise<Rollouts> take(std::uint32_t count, const RolloutIds& acknowledged);
   kj::Promise<SiteTotals> end_generator();
   void begin_verifier(const CallSheet& sheet, wire::VerdictSink::Client verdicts);
@@ -58,6 +60,7 @@ class SiteDesk final : private kj::TaskSet::ErrorHandler {
   void joined(capnp::Capability::Client post);
   void left();
   kj::Promise<void> report(capnp::Capability::Client post, const SiteReport& facts);
+  void open_gate(wire::Loop& loop);
   void weights_attached();
   void stop_casting(const char* why);
   void actor_ended(const caf::actor_addr& who, const caf::error& reason);
@@ -74,6 +77,7 @@ class SiteDesk final : private kj::TaskSet::ErrorHandler {
 
   std::optional<CallSheet> sheet_;  // what the process is cast for
   caf::actor generator_, verifier_, buffer_, broadcaster_;
+  caf::actor relayed_;  // has what the generator holds, for others; null: it hands nothing on
   kj::Maybe<wire::TicketSource::Client> tickets_;
   kj::Maybe<wire::WeightSource::Client> weights_;  // of the process with the gate
   std::optional<WeightLink> link_;                 // of a generator, to a broadcaster apart
@@ -82,8 +86,10 @@ class SiteDesk final : private kj::TaskSet::ErrorHandler {
   std::map<std::uint64_t, wire::RolloutSource::Client> sources_;
   std::map<std::uint64_t, caf::actor> source_actors_;
   std::uint64_t last_source_ = 0;
+  std::optional<WeightDispatch> dispatch_;
   kj::Own<Membership> membership_;
   kj::TaskSet tasks_{*this};
+  kj::Own<WeightGate> gate_;  // null: none. Last: its callbacks use all above
 };
 
 }  // namespace troupe

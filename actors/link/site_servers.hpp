@@ -13,7 +13,7 @@ class GeneratorSiteServer final : public wire::GeneratorSite::Server {
     kj::Maybe<wire::WeightSource::Client> weights;
     if (params.hasWeights()) weights = params.getWeights();
     return desk_.begin_generator(read_sheet(params.getSheet()), params.getTickets(),
-                                 kj::mv(weights), params.getWeightsAt());
+                                 kj::mv(weights), {params.getWeightsAt(), params.getRelay()});
   }
   kj::Promise<void> take(TakeContext context) override {
     const auto params = context.getParams();
@@ -38,7 +38,8 @@ class GeneratorSiteServer final : public wire::GeneratorSite::Server {
     return kj::READY_NOW;
   }
   kj::Promise<void> weightsAt(WeightsAtContext context) override {
-    desk_.weights_at(context.getParams().getAddress());
+    const auto params = context.getParams();
+    desk_.weights_at({params.getAddress(), params.getRelay()});
     return kj::READY_NOW;
   }
 

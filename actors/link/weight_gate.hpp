@@ -27,6 +27,7 @@ class WeightGate {
              DeskTerms terms, WeightDispatch::Origin origin, std::function<std::string()> run_id);
 
   const std::string& address() const { return plan_.address; }
+  std::uint16_t port() const { return static_cast<std::uint16_t>(door_->port()); }
 
  private:
   wire::Gate::Client gate_for(const wire::Visitor& visitor);

@@ -20,12 +20,26 @@ WeightLink::WeightLink(wire::Loop& loop, const MemberPlan& plan, std::string rol
       events_(std::move(events)) {}
 
 void WeightLink::say(const char* what, const std::string& why) {
-  plan_.telemetry->event(what, "the " + role_ + " at " + address_ + ": " + why);
+  plan_.telemetry->event(what, (place_.generator.empty() ? "the " + role_ : place_.generator) +
+                                   " at " + place_.address + ": " + why);
 }
 
 bool WeightLink::waits_for_link() const {
-  return !address_.empty() && source_ == nullptr &&
+  return !place_.address.empty() && source_ == nullptr &&
          timer_.now() - away_since_ < wire::duration(plan_.limits.silence_seconds);
+}
+
+/// Label of troupe_broadcaster_fetched_total.
+std::string WeightLink::source_name() const {
+  if (source_ == nullptr) return "gate";
+  return place_.generator.empty() ? role_ : "generator";
+}
+
+wire::Dial WeightLink::way() const {
+  const double silence = plan_.limits.silence_seconds;
+  if (tls_ == nullptr) return wire::insecure_dial(network_, silence);
+  if (place_.generator.empty()) return wire::tls_dial(network_, *tls_, {role_}, silence);
+  return wire::tls_dial_peer(network_, *tls_, "generator", place_.generator, silence);
 }
 
 kj::Promise<Weights> WeightLink::fetch(WeightIntake& intake, std::uint64_t at_least,
@@ -34,10 +48,10 @@ kj::Promise<Weights> WeightLink::fetch(WeightIntake& intake, std::uint64_t at_le
   auto& source = from_gate ? fallback : source_;
   if (!waits_for_link()) {
     KJ_IF_MAYBE (weights, source) {
-      if (from_gate && !address_.empty() && !std::exchange(bypassed_, true))
+      if (from_gate && !place_.address.empty() && !std::exchange(bypassed_, true))
         say("link_bypassed", "is away: weights come from the " + plan_.gate_role + " meanwhile");
       return intake.fetch(*weights, at_least)
-          .then([telemetry = plan_.telemetry, from = from_gate ? "gate" : role_](Weights got) {
+          .then([telemetry = plan_.telemetry, from = source_name()](Weights got) {
             if (got)
               telemetry->metrics().counter("troupe_broadcaster_fetched_total", from).Increment();
             return got;
@@ -47,17 +61,15 @@ kj::Promise<Weights> WeightLink::fetch(WeightIntake& intake, std::uint64_t at_le
   return KJ_EXCEPTION(DISCONNECTED, "the link is away");
 }
 
-void WeightLink::dial(const std::string& address) {
-  if (address == address_) return;
+void WeightLink::dial(const WeightPlace& place) {
+  if (place == place_) return;
   remote_ = nullptr;
   source_ = nullptr;
-  address_ = address;
+  place_ = place;
   away_since_ = timer_.now();
   bypassed_ = false;
-  if (address.empty()) return;
-  wire::Dial dial = tls_ != nullptr
-                        ? wire::tls_dial(network_, *tls_, {role_}, plan_.limits.silence_seconds)
-                        : wire::insecure_dial(network_, plan_.limits.silence_seconds);
+  if (place.address.empty()) return;
+  wire::Dial dial = way();
   wire::Remote::Events events;
   events.joined = [this](wire::Welcome::Reader, capnp::Capability::Client source) {
     say("joined", "weights come from there");
@@ -77,7 +89,7 @@ void WeightLink::dial(const std::string& address) {
   };
   wire::Greeting greeting = greeting_of(plan_);
   greeting.run_id = events_.run_id();
-  remote_ = kj::heap<wire::Remote>(timer_, std::vector<std::string>{address}, kj::mv(dial),
+  remote_ = kj::heap<wire::Remote>(timer_, std::vector<std::string>{place.address}, kj::mv(dial),
                                    greeting, plan_.limits, kj::mv(events), std::random_device()());
 }
 

@@ -14,6 +14,13 @@
 
 namespace troupe {
 
+/// Where a process takes weights. No address: from the process with the gate that all join at.
+struct WeightPlace {
+  std::string address{};    // "host:port" of a gate that has weights
+  std::string generator{};  // whose gate it is; empty: that of the link's role
+  bool operator==(const WeightPlace&) const = default;
+};
+
 /// Lives on the loop.
 class WeightLink {
  public:
@@ -26,9 +33,9 @@ class WeightLink {
   WeightLink(wire::Loop& loop, const MemberPlan& plan, std::string role, wire::TlsContext* tls,
              Events events);
 
-  /// Dials for ever, since only the director's word counts on who belongs to the run. The same address again changes
-  /// nothing; empty: hangs up.
-  void dial(const std::string& address);
+  /// Dials for ever, since only the director's word counts on who belongs to the run. The same place again changes
+  /// nothing; without an address it hangs up.
+  void dial(const WeightPlace& place);
 
   /// Fetches from the other end of the link; or from `fallback`, where nobody is dialled or the link has been away for
   /// limits.silence_seconds. Errors: as WeightIntake; rejects with DISCONNECTED where neither is there.
@@ -37,6 +44,8 @@ class WeightLink {
 
  private:
   bool waits_for_link() const;
+  std::string source_name() const;
+  wire::Dial way() const;
   void say(const char* what, const std::string& why);
 
   kj::Network& network_;
@@ -45,7 +54,7 @@ class WeightLink {
   const std::string role_;
   wire::TlsContext* const tls_;
   const Events events_;
-  std::string address_;                           // empty: nobody is dialled
+  WeightPlace place_;
   kj::Maybe<wire::WeightSource::Client> source_;  // null: the link is away
   kj::TimePoint away_since_ = kj::origin<kj::TimePoint>();
   bool bypassed_ = false;  // said that the fallback is used

@@ -175,11 +175,11 @@ std::vector<MetricDefinition> broadcaster_metrics() {
       {"troupe_broadcaster_fetched_total",
        counter,
        "versions",
-       "Versions that came in from another process, by whose: the broadcaster's, the learner's, or "
-       "that with the gate, which all join at.",
+       "Versions that came in from another process, by whose: the broadcaster's, the learner's, "
+       "another generator's, or that with the gate, which all join at.",
        "source",
        {},
-       {"broadcaster", "learner", "gate"}},
+       {"broadcaster", "learner", "generator", "gate"}},
       {"troupe_broadcaster_bytes_total",
        counter,
        "bytes",

@@ -57,6 +57,10 @@ bool serves(Role role) {
          role == Role::broadcaster;
 }
 
+bool has_gate(Role role) {
+  return serves(role) || role == Role::generator;
+}
+
 std::string uri(const Identity& identity) {
   return std::string(kScheme) + std::string(role_name(identity.role)) + "/" + identity.name;
 }

@@ -21,6 +21,8 @@ std::vector<std::string> role_names();
 /// Whether others dial it: then its certificate names hosts and is good for both ends of a link.
 /// The others only dial, and their certificates are good for that end alone.
 bool serves(Role role);
+/// Whether others may dial it at all: those, and generators, which hand weights on and are known by name alone.
+bool has_gate(Role role);
 
 /// A name is [a-z0-9-]{1,63}; or, for a role that does not serve, a pool `PREFIX-*`.
 ///

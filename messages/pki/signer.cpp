@@ -147,7 +147,7 @@ X509Ptr sign_leaf(const Issuer& issuer, const Identity& identity,
   extend(*certificate, issuer.certificate, NID_basic_constraints, "critical,CA:FALSE");
   extend(*certificate, issuer.certificate, NID_key_usage, "critical,digitalSignature");
   extend(*certificate, issuer.certificate, NID_ext_key_usage,
-         serves(identity.role) ? "serverAuth,clientAuth" : "clientAuth");
+         has_gate(identity.role) ? "serverAuth,clientAuth" : "clientAuth");
   extend(*certificate, issuer.certificate, NID_subject_key_identifier, "hash");
   extend(*certificate, issuer.certificate, NID_authority_key_identifier, "keyid:always");
   add_names(*certificate, identity, hosts);

@@ -75,6 +75,15 @@ Address parse_address(const std::string& text) {
   return address;
 }
 
+std::string with_port(const std::string& address, std::uint16_t port) {
+  constexpr std::string_view kMapped = "::ffff:";  // IPv4 as a socket for both shows it
+  std::string host = parse_address(address).host;
+  if (host.starts_with(kMapped) && host.find('.') != std::string::npos)
+    host = host.substr(kMapped.size());
+  if (host.find(':') != std::string::npos) host = "[" + host + "]";
+  return host + ":" + std::to_string(port);
+}
+
 bool is_loopback(const std::string& host) {
   std::array<unsigned char, sizeof(in6_addr)> bytes{};
   if (host == "localhost") return true;
@@ -155,6 +164,19 @@ Dial tls_dial(kj::Network& network, TlsContext& tls, std::vector<std::string> ro
     return connect(network, address, silence_seconds)
         .then([&tls, roles, host = address.host](kj::Own<kj::AsyncIoStream> stream) {
           return tls.connect(kj::mv(stream), host, roles);
+        })
+        .then(
+            [](kj::Own<TlsStream> stream) -> kj::Own<kj::AsyncIoStream> { return kj::mv(stream); });
+  };
+}
+
+Dial tls_dial_peer(kj::Network& network, TlsContext& tls, std::string role, std::string name,
+                   double silence_seconds) {
+  return [&network, &tls, role = std::move(role), name = std::move(name),
+          silence_seconds](const std::string& text) -> kj::Promise<kj::Own<kj::AsyncIoStream>> {
+    return connect(network, parse_address(text), silence_seconds)
+        .then([&tls, role, name](kj::Own<kj::AsyncIoStream> stream) {
+          return tls.connect_to(kj::mv(stream), role, name);
         })
         .then(
             [](kj::Own<TlsStream> stream) -> kj::Own<kj::AsyncIoStream> { return kj::mv(stream); });

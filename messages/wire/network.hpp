@@ -20,6 +20,8 @@ struct Address {
 
 /// Errors: throws kj::Exception naming the text and the form it should have.
 Address parse_address(const std::string& text);
+/// The same host with another port. Errors: as parse_address.
+std::string with_port(const std::string& address, std::uint16_t port);
 
 /// Whether `host` is a literal loopback address or "localhost".
 bool is_loopback(const std::string& host);
@@ -43,6 +45,10 @@ using Dial = kj::Function<kj::Promise<kj::Own<kj::AsyncIoStream>>(const std::str
 /// `roles`. Everything given by reference must outlive the dial.
 Dial tls_dial(kj::Network& network, TlsContext& tls, std::vector<std::string> roles,
               double silence_seconds);
+
+/// Dials a peer that certificates know by role and name only, wherever it is.
+Dial tls_dial_peer(kj::Network& network, TlsContext& tls, std::string role, std::string name,
+                   double silence_seconds);
 
 /// Dials plain TCP, loopback only. Errors: rejects any other address.
 Dial insecure_dial(kj::Network& network, double silence_seconds);

@@ -13,6 +13,9 @@
 #                                                              that has a gate, they come from there
 #                  <-- next ---------------  WeightSource at its own gate, of a generator's process
 #
+#   another generator's process, with broadcaster.relay
+#                  <-- next ---------------  WeightSource at its own gate, of a generator's process
+#
 #   verifier's process
 #   VerifierSite   <-- begin, join, end ---  (a stand-in actor per verifier)
 #                  --- take -------------->  RolloutSource     rollouts of one generator
@@ -48,8 +51,9 @@ struct SiteFacts {
 }
 
 interface GeneratorPost {
-  enlist @0 (site :GeneratorSite) -> ();
-  # Offers to generate. Once per join.
+  enlist @0 (site :GeneratorSite, relayPort :UInt16) -> ();
+  # Offers to generate. Once per join. relayPort: of the gate at which other generators may take the weights that it
+  # holds, on the host that this link comes from; 0: it has none.
   report @1 (facts :SiteFacts) -> ();
   leave @2 () -> ();
   # The process has handed over what was unfinished, answers `take` with nothing once it holds nothing, and goes once
@@ -57,17 +61,18 @@ interface GeneratorPost {
 }
 
 interface GeneratorSite {
-  begin @0 (sheet :CallSheet, tickets :TicketSource, weights :WeightSource, weightsAt :Text) -> ();
+  begin @0 (sheet :CallSheet, tickets :TicketSource, weights :WeightSource, weightsAt :Text, relay :Text) -> ();
   # Be a generator of this stage. After a lost link the same cast goes on with the new capabilities. Weights come from
-  # the broadcaster's gate at `weightsAt`; from `weights` while that is away for long, or where it is empty: there is none.
+  # the gate at `weightsAt`, which is that of the generator called `relay`, or where that is empty the broadcaster's; from
+  # `weights` while it is away for long, or where weightsAt is empty: there is none.
   take @1 (count :UInt32, acknowledged :List(UInt64)) -> (rollouts :List(Messages.Rollout));
   # Finished rollouts, oldest first, each until it is acknowledged; none after a while, so ask again.
   end @2 () -> (sampledTokens :UInt64, promptTokens :UInt64, rollouts :UInt64, busySeconds :Float64, idleSeconds :Float64);
   # The stage is over: what is unfinished is given up and accounted for by notices before this answers.
   dismiss @3 (reason :Text) -> ();
   # The run is over.
-  weightsAt @4 (address :Text) -> ();
-  # The broadcaster's gate is at this address from now on.
+  weightsAt @4 (address :Text, relay :Text) -> ();
+  # Weights come from there from now on, as in begin.
 }
 
 struct RolloutNotice {

@@ -106,12 +106,18 @@ kj::Promise<kj::Own<TlsStream>> TlsContext::connect(kj::Own<kj::AsyncIoStream> s
                                                     std::string host,
                                                     std::vector<std::string> roles) {
   KJ_REQUIRE(!host.empty(), "a dial over TLS needs the host that the certificate must be for");
-  return start(kj::mv(stream), false, {std::move(roles), std::move(host)});
+  return start(kj::mv(stream), false, {std::move(roles), std::move(host), ""});
+}
+
+kj::Promise<kj::Own<TlsStream>> TlsContext::connect_to(kj::Own<kj::AsyncIoStream> stream,
+                                                       std::string role, std::string name) {
+  KJ_REQUIRE(!role.empty() && !name.empty(), "a peer without a host is dialled by role and name");
+  return start(kj::mv(stream), false, {{std::move(role)}, "", std::move(name)});
 }
 
 kj::Promise<kj::Own<TlsStream>> TlsContext::accept(kj::Own<kj::AsyncIoStream> stream,
                                                    std::vector<std::string> roles) {
-  return start(kj::mv(stream), true, {std::move(roles), ""});
+  return start(kj::mv(stream), true, {std::move(roles), "", ""});
 }
 
 kj::Promise<kj::Own<TlsStream>> TlsContext::start(kj::Own<kj::AsyncIoStream> stream, bool server,

@@ -42,6 +42,11 @@ class TlsContext final : private kj::TaskSet::ErrorHandler {
   kj::Promise<kj::Own<TlsStream>> connect(kj::Own<kj::AsyncIoStream> stream, std::string host,
                                           std::vector<std::string> roles = {});
 
+  /// Dials a peer that is reached under no name of its own: its certificate must be `name`'s, or its pool's, and of
+  /// that role. Errors: as above.
+  kj::Promise<kj::Own<TlsStream>> connect_to(kj::Own<kj::AsyncIoStream> stream, std::string role,
+                                             std::string name);
+
   /// Answers a dialling peer. Errors: as above; the alert is sent first.
   kj::Promise<kj::Own<TlsStream>> accept(kj::Own<kj::AsyncIoStream> stream,
                                          std::vector<std::string> roles = {});

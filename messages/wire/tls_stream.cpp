@@ -1,5 +1,7 @@
 #include "messages/wire/tls_stream.hpp"
 
+#include "messages/pki/identity.hpp"
+
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/x509_vfy.h>
@@ -138,6 +140,11 @@ bool TlsStream::verify(bool good, X509_STORE_CTX& store) {
     return refuse(store, X509_V_ERR_APPLICATION_VERIFICATION, Refusal::wrong_role,
                   "the peer is " + peer_.role + " " + peer_.name + ", and only " + list_of(roles) +
                       " may be there");
+  const auto role = pki::parse_role(peer_.role);
+  if (!demands_.name.empty() && (!role || !pki::may_join_as({*role, peer_.name}, demands_.name)))
+    return refuse(
+        store, X509_V_ERR_APPLICATION_VERIFICATION, Refusal::wrong_host,
+        "the peer is " + peer_.role + " " + peer_.name + ", and " + demands_.name + " was dialled");
   return true;
 }
 

@@ -35,6 +35,7 @@ class TlsStream final : public kj::AsyncIoStream {
   struct Demands {
     std::vector<std::string> roles;  ///< Empty: any.
     std::string host;                ///< Empty: not checked.
+    std::string name;                ///< Of the peer, or in its pool. Empty: not checked.
   };
 
   /// TlsContext makes them. Call `handshake` before anything else.
