@@ -27,7 +27,7 @@ wire::Greeting greeting_of(const MemberPlan& plan) {
   hello.name = plan.name;
   hello.role = plan.role;
   hello.config_digest = plan.config_digest;
-  hello.host = host;
+  hello.host = plan.host.empty() ? host : plan.host;
   hello.process_id = static_cast<std::uint64_t>(getpid());
   return hello;
 }

@@ -23,6 +23,7 @@ struct MemberPlan {
   std::optional<wire::TlsFiles> tls;   // none: plain TCP, loopback only
   wire::LinkLimits limits;
   std::string config_digest;
+  std::string host{};  // what the run is told of where it is; empty: the machine's name
   double away_deadline_seconds = 600;  // without it; then this process ends
   Telemetry* telemetry = nullptr;
   /// Asked about once a second, on the loop; tokens per second are filled in.

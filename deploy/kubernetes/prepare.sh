@@ -40,7 +40,8 @@ issue_all() {
   issue replay-buffer replay-buffer replay-buffer "${hosts[@]}"
   read -r -a hosts <<< "$(names broadcaster)"
   issue broadcaster broadcaster broadcaster "${hosts[@]}"
-  issue learner learner learner --host learner
+  read -r -a hosts <<< "$(names learner)"
+  issue learner learner learner "${hosts[@]}"
   issue generator 'generator-*' generator-_any  # the pods' names are theirs: one certificate for all of a role
   issue verifier 'verifier-*' verifier-_any
   issue observer operator operator  # troupe status, from outside

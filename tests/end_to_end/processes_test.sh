@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# usage: processes_test.sh TROUPE whole_run|killed|stopped|left|scale|interrupt|orphans|apart|learner_killed|buffer_apart|buffer_killed|ranks|rank_killed|together|pods|upgrade|refused
+# usage: processes_test.sh TROUPE whole_run|killed|stopped|left|scale|interrupt|orphans|apart|learner_killed|buffer_apart|buffer_killed|relay|ranks|rank_killed|together|pods|upgrade|refused
 # Runs of several processes. Waits are polls with a deadline; no check is about time.
 set -euo pipefail
 troupe=$(realpath "$1")
@@ -194,6 +194,31 @@ buffer_apart() {  # and learner and broadcaster; the director is killed, which n
   grep -q 'the learner at 127.0.0.1:[0-9]*: weights come from there' runs/smoke/processes/broadcaster/log.jsonl ||
     fail "the broadcaster does not take weights from the learner"
   if grep -q link_bypassed runs/smoke/processes/*/log.jsonl; then fail "weights took a way round"; fi
+}
+relay() {  # on one machine one generator receives for all; it is killed, and another does
+  start_long --set broadcaster.relay=tree --set network.broadcaster=127.0.0.1:0
+  until_true training
+  first_source() { sed -n 's/.*the broadcaster at .*: weights come from there.*/x/p' "runs/smoke/processes/$1/log.jsonl" 2> /dev/null | grep -q x; }
+  receiver() {
+    for receives in gen-0 gen-1; do if first_source $receives; then return; fi; done
+    return 1
+  }
+  until_true receiver
+  local killed=$receives
+  hands_on() { grep -q 'takes weights from here' "runs/smoke/processes/$1/log.jsonl"; }
+  until_true hands_on "$killed"
+  kill -9 "$(id_of "$killed")"
+  another() {
+    for receives in gen-0 gen-1; do
+      if [ "$receives" != "$killed" ] && first_source $receives && hands_on $receives; then return; fi
+    done
+    return 1
+  }
+  until_true another
+  until_true newer_than "$(newest_update)"
+  kill -INT "$up"
+  ends_with 130
+  balanced
 }
 ranks() {  # of the learner, each a process, make what threads make
   start --set replay-buffer.staleness-bound=0 --set network.learner=apart --set learner.ranks=3 \

@@ -13,7 +13,7 @@ NAME = "app.kubernetes.io/name"
 PART = "app.kubernetes.io/part-of"
 NO_NAMESPACE = {"Namespace", "RuntimeClass"}
 ONE_ONLY = {"director", "replay-buffer", "learner", "broadcaster"}
-NEVER_EVICTED = {"replay-buffer", "learner"}
+NEVER_EVICTED = {"director", "replay-buffer", "learner"}
 VOLUMES = {"configMap", "secret", "emptyDir", "persistentVolumeClaim", "projected"}
 SHORTEST_GRACE = {"director": 120, "replay-buffer": 120, "learner": 300}  # seconds: an update, what is saved, a report
 
@@ -78,6 +78,8 @@ class Overlay:
         edges = {(role, gate, port) for role in roles if role != gate}
         if network.get("broadcaster", "director") != "director":
             edges.add(("generator", "broadcaster", int(network["broadcaster"].rsplit(":", 1)[1])))
+            if ":" in network.get("learner", "director"):
+                edges.add(("broadcaster", "learner", int(network["learner"].rsplit(":", 1)[1])))
         return edges
 
 

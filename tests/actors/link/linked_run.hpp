@@ -171,7 +171,7 @@ inline WeightManifest manifest_of(const SmallStageParts& parts) {
 struct Chief {
   explicit Chief(SmallStageOptions options, std::optional<wire::TlsFiles> tls = {},
                  double lease_seconds = 60, bool broadcaster_apart = false,
-                 bool learner_apart = false)
+                 bool learner_apart = false, std::uint32_t relay_fan_out = 0)
       : parts(options) {
     director = system.spawn(
         [this](caf::event_based_actor* self) -> caf::behavior { return direct(self); });
@@ -190,6 +190,7 @@ struct Chief {
     plan.learner_lease_seconds = lease_seconds;
     plan.broadcaster_apart = broadcaster_apart;
     plan.learner_apart = learner_apart;
+    plan.relay_fan_out = relay_fan_out;
     plan.weights.manifest = manifest_of(parts);
     plan.deadlines = quick();
     plan.telemetry = run.telemetry.get();
@@ -382,6 +383,9 @@ struct Role {
       return system.spawn<caf::detached>(
           verifier, VerifierPlan{name, parts.rules, 8, quick(), run.telemetry.get()}, buffer);
     };
+    plan.cast_broadcaster = [this] {
+      return system.spawn(broadcaster, BroadcasterPlan{quick(), run.telemetry.get()});
+    };
     plan.report = [] { return SiteReport{}; };
     if (other) engine = std::move(other);
     change(plan);
@@ -398,6 +402,14 @@ struct Role {
     }).detach();
     if (future.wait_for(kLongest) != std::future_status::ready) return {};
     return future.get();
+  }
+
+  /// Versions that came in from whoever that is.
+  double fetched(const char* source) {
+    return run.telemetry->metrics().counter("troupe_broadcaster_fetched_total", source).Value();
+  }
+  double handed() {
+    return run.telemetry->metrics().counter("troupe_broadcaster_handed_total").Value();
   }
 
   support::TemporaryRun run;

@@ -64,13 +64,8 @@ TEST_CASE("generators take weights from the director's process while a broadcast
   REQUIRE(chief.reaches(5));
   relay.reset();
   check_stage(chief);
-  const auto fetched = [&](const char* source) {
-    return generating.run.telemetry->metrics()
-        .counter("troupe_broadcaster_fetched_total", source)
-        .Value();
-  };
-  CHECK(fetched("broadcaster") > 0);
-  CHECK(fetched("gate") > 0);
+  CHECK(generating.fetched("broadcaster") > 0);
+  CHECK(generating.fetched("gate") > 0);
 }
 
 TEST_CASE("the gate of a broadcaster has weights for generators of its run only") {
@@ -96,6 +91,94 @@ TEST_CASE("a broadcaster is refused where the config has it in the process of th
   const SiteEnd end = relay.relay->wait();
   CHECK(end.kind == SiteEnd::Kind::refused);
   CHECK(end.text.find("network.broadcaster") != std::string::npos);
+}
+
+namespace {
+
+/// A generator on a host of its own that hands on what it holds.
+struct Link {
+  Link(Chief& chief, const std::string& name, const std::optional<wire::TlsFiles>& tls = {},
+       double silence_seconds = patient_limits().silence_seconds)
+      : role(chief, name, "generator", chief.office->address(), [&](SitePlan& plan) {
+          plan.host = "host-of-" + name;
+          plan.tls = tls;
+          plan.limits.silence_seconds = silence_seconds;
+          plan.relay_listen = "127.0.0.1:0";
+        }) {
+    const int before = chief.enlisted;
+    REQUIRE(until([&] { return chief.enlisted > before || !chief.actors().empty(); }));
+    REQUIRE(until([&] { return chief.actors().contains(name); }));
+  }
+  Role role;
+};
+
+}  // namespace
+
+TEST_CASE("generators hand versions on along a chain and the publisher sends each once") {
+  Papers papers;
+  SmallStageOptions options;
+  options.updates = 40;
+  Chief chief(options, papers.of(pki::Role::director, "main"), 60, false, false, 1);
+  const auto ver = papers.of(pki::Role::verifier, "ver-0");
+  const auto pool = papers.of(pki::Role::generator, "gen-*");
+  Link first(chief, "gen-0", pool);
+  Link second(chief, "gen-1", pool);
+  Link third(chief, "gen-2", pool);
+  Role grading(chief, "ver-0", "verifier", chief.office->address(),
+               [&](SitePlan& plan) { plan.tls = ver; });
+  chief.begin();
+  check_stage(chief);
+  CHECK(first.role.fetched("gate") > 0);
+  CHECK(first.role.fetched("generator") == 0);
+  CHECK(second.role.fetched("generator") > 0);
+  CHECK(third.role.fetched("generator") > 0);
+  CHECK(second.role.fetched("gate") + third.role.fetched("gate") == 0);
+  CHECK(first.role.handed() > 0);
+  CHECK(second.role.handed() > 0);
+  CHECK(third.role.handed() == 0);
+}
+
+TEST_CASE("who took weights from a generator that is lost takes them from the one before it") {
+  SmallStageOptions options;
+  options.updates = 60;
+  Chief chief(options, {}, 0.2, false, false, 1);
+  Link first(chief, "gen-0");
+  auto second = std::make_unique<Link>(chief, "gen-1");
+  Link third(chief, "gen-2");
+  Role grading(chief, "ver-0", "verifier", chief.office->address());
+  chief.begin();
+  REQUIRE(chief.reaches(10));
+  REQUIRE(until([&] { return third.role.fetched("generator") > 0; }));
+  second.reset();
+  const double before = third.role.fetched("generator");
+  const double handed = first.role.handed();
+  check_stage(chief);
+  CHECK(third.role.fetched("generator") > before);
+  CHECK(first.role.handed() > handed);
+}
+
+TEST_CASE("who cannot reach the generator that it is sent to takes weights where all join") {
+  Papers papers;
+  SmallStageOptions options;
+  options.updates = 400;
+  Chief chief(options, papers.of(pki::Role::director, "main"), 60, false, false, 1);
+  const auto ver = papers.of(pki::Role::verifier, "ver-0");
+  // Its certificate is revoked once it has joined: it stays, but whoever dials it is warned.
+  Role first(chief, "gen-0", "generator", chief.office->address(), [&](SitePlan& plan) {
+    plan.host = "host-of-gen-0";
+    plan.tls = papers.of(pki::Role::generator, "gen-0");
+    plan.relay_listen = "127.0.0.1:0";
+    plan.limits.silence_seconds = 0.3;
+  });
+  REQUIRE(until([&] { return chief.actors().contains("gen-0"); }));
+  papers.authority.revoke("gen-0");
+  Link second(chief, "gen-1", papers.of(pki::Role::generator, "gen-1"), 0.3);
+  Role grading(chief, "ver-0", "verifier", chief.office->address(),
+               [&](SitePlan& plan) { plan.tls = ver; });
+  chief.begin();
+  REQUIRE(until([&] { return second.role.fetched("gate") > 0; }));
+  check_stage(chief);
+  CHECK(second.role.fetched("generator") == 0);
 }
 
 }  // namespace troupe

@@ -29,7 +29,7 @@ Certificate read(const LeafFiles& files) {
 
 }  // namespace
 
-TEST_CASE("openssl accepts a serving role at both ends and the others as clients only") {
+TEST_CASE("openssl accepts a role that has a gate at both ends and the others as clients only") {
   Cluster cluster;
   for (const Role role : kRoles) {
     const std::string name(role_name(role));
@@ -39,7 +39,7 @@ TEST_CASE("openssl accepts a serving role at both ends and the others as clients
     CAPTURE(name);
     CHECK(verification(files, kToday, X509_PURPOSE_SSL_CLIENT) == X509_V_OK);
     CHECK(verification(files, kToday, X509_PURPOSE_SSL_SERVER) ==
-          (serves(role) ? X509_V_OK : X509_V_ERR_INVALID_PURPOSE));
+          (has_gate(role) ? X509_V_OK : X509_V_ERR_INVALID_PURPOSE));
   }
 }
 

@@ -165,6 +165,24 @@ TEST_CASE_FIXTURE(Meeting, "the extended key usage counts on both sides") {
   CHECK(meet(only_client, pki.issue()).client == "wrong_use");
 }
 
+TEST_CASE_FIXTURE(Meeting, "a peer without a host is known by its role and name or its pool") {
+  const auto meets = [&](const TlsFiles& there, const std::string& role, const std::string& name) {
+    TlsContext server(there, timer);
+    TlsContext client(pki.issue(), timer);
+    const auto plain = [](kj::Own<TlsStream> stream) -> Stream { return kj::mv(stream); };
+    return between([&](Stream s) { return server.accept(kj::mv(s)).then(plain); },
+                   [&](Stream s) { return client.connect_to(kj::mv(s), role, name).then(plain); })
+        .client;
+  };
+  const auto one = pki.issue({.uri = "troupe://generator/gen-1"});
+  CHECK(meets(one, "generator", "gen-1") == "ok");
+  CHECK(meets(one, "generator", "gen-2") == "wrong_host");
+  CHECK(meets(one, "broadcaster", "gen-1") == "wrong_role");
+  const auto pool = pki.issue({.uri = "troupe://generator/gen-*"});
+  CHECK(meets(pool, "generator", "gen-7") == "ok");
+  CHECK(meets(pool, "generator", "other-7") == "wrong_host");
+}
+
 TEST_CASE_FIXTURE(Meeting, "a revoked certificate is refused and an old list still counts") {
   const auto good = pki.issue(), bad = pki.issue();
   CHECK(meet(director, bad).server == "ok");
