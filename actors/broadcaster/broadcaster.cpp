@@ -51,7 +51,8 @@ Broadcaster::behavior_type broadcaster(Broadcaster::stateful_pointer<Broadcaster
         state.plan.telemetry->metrics()
             .gauge("troupe_broadcaster_version")
             .Set(static_cast<double>(weights.version()));
-        if (Lineage* lineage = state.plan.telemetry->lineage())
+        Lineage* const lineage = state.plan.telemetry->lineage();
+        if (lineage != nullptr && state.plan.for_generators)
           lineage->published(weights.version(), weights.digest());
         state.serve();
         state.plan.telemetry->progress(state.name);

@@ -13,6 +13,8 @@ namespace troupe {
 struct BroadcasterPlan {
   Deadlines deadlines;
   Telemetry* telemetry = nullptr;
+  bool for_generators =
+      true;  // what is published goes into the lineage; false: of a supervised stage
 };
 
 struct BroadcasterState {

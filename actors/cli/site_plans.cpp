@@ -199,8 +199,9 @@ StudyPlan study_plan(const Surroundings& around, const std::string& name) {
     }
     return around.system.spawn<caf::detached>(learner, std::move(setup), reporter);
   };
-  plan.cast_broadcaster = [around, deadlines = plan.deadlines] {
-    return around.system.spawn(broadcaster, BroadcasterPlan{deadlines, &around.telemetry});
+  plan.cast_broadcaster = [around, deadlines = plan.deadlines](bool for_generators) {
+    return around.system.spawn(broadcaster,
+                               BroadcasterPlan{deadlines, &around.telemetry, for_generators});
   };
   plan.stage_plan = [around](const CallSheet& sheet, const ReplayBuffer& buffer,
                              const Broadcaster& broadcaster) {

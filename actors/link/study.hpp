@@ -25,7 +25,7 @@ struct StudyPlan : MemberPlan {  // role: "learner"
   caf::actor_system* system = nullptr;
   // All are called on the loop. The learner is cast once and keeps its weights from stage to stage.
   std::function<Learner(const Conductor& reporter)> cast_learner;
-  std::function<Broadcaster()> cast_broadcaster;  // for each stage
+  std::function<Broadcaster(bool for_generators)> cast_broadcaster;  // for each stage
   /// A null buffer: the stage is a supervised one.
   std::function<LearnerPlanPtr(const CallSheet&, const ReplayBuffer&, const Broadcaster&)>
       stage_plan;

@@ -149,7 +149,7 @@ void StudyDesk::begin(const CallSheet& sheet, kj::Maybe<wire::BatchSource::Clien
   published_.reset();
   news_.clear();
   sequence_ = 1;
-  broadcaster_ = plan_.cast_broadcaster();
+  broadcaster_ = plan_.cast_broadcaster(learns_from_batches);
   if (learns_from_batches)
     buffer_ = plan_.system->spawn(batch_proxy, std::make_shared<StudyBatches>(post_, sheet.cast),
                                   plan_.deadlines);

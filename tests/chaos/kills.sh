@@ -6,6 +6,7 @@
 #   small    the job of tests
 #   demo     the demo's job, of 1000 updates
 # APART: if it is set the replay buffer is in a process of its own, and TARGETS may name the director.
+# RELAY: if it is set generators hand weights on, and the learner has a gate of its own process.
 # TARGETS: names of the processes to be killed, as patterns (default "gen-* ver-* broadcaster"). OUT: keeps the runs there.
 # STOP_SECONDS: instead of killing it, stops (SIGSTOP) each in turn for that long.
 set -euo pipefail
@@ -27,6 +28,7 @@ cd "$work"
 
 settings=(--set network.broadcaster=127.0.0.1:0 --set metrics.lineage=true --set director.restart-limit=1000)
 [ -z "${APART:-}" ] || settings+=(--set network.replay-buffer=127.0.0.1:0)
+[ -z "${RELAY:-}" ] || settings+=(--set broadcaster.relay=tree --set network.learner=127.0.0.1:0)
 case $job in
   frozen) settings+=(--set stage.rl.learning-rate=1e-30 --set stage.rl.learning-rate-final=1e-30) ;&
   small)

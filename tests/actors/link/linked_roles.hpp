@@ -87,7 +87,7 @@ struct StudyProcess {
     plan.cast_learner = [this](const Conductor& reporter) {
       return system.spawn<caf::detached>(learner, chief.learner_setup(*run.telemetry), reporter);
     };
-    plan.cast_broadcaster = [this] {
+    plan.cast_broadcaster = [this](bool) {
       return system.spawn(broadcaster, BroadcasterPlan{quick(), run.telemetry.get()});
     };
     plan.stage_plan = [this](const CallSheet&, const ReplayBuffer& buffer,
