@@ -102,10 +102,12 @@ struct MetricsConfig {    // [metrics]
 
 /// How versions of the weights reach generators of other processes.
 struct BroadcasterConfig {       // [broadcaster]
-  std::string carrier = "auto";  // auto | stream | memfd
-  std::string delta = "auto";    // auto | always | never
-  std::string relay = "off";     // off | tree
-  std::int32_t fan_out = 4;      // of the tree
+  std::string carrier = "auto";  // auto | stream | memfd | nccl
+  std::string nccl_library = "libnccl.so.2";
+  double nccl_deadline_seconds = 20;
+  std::string delta = "auto";  // auto | always | never
+  std::string relay = "off";   // off | tree
+  std::int32_t fan_out = 4;    // of the tree
 };
 
 /// Where the roles of other processes meet, and what a link may cost. The same in every process of a run.

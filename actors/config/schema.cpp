@@ -427,10 +427,16 @@ Section broadcaster_section() {
       "broadcaster", "Hands each version of the weights to generators in other processes.",
       &Config::broadcaster,
       {
-          {"carrier", &C::carrier, one_of({"auto", "stream", "memfd"}), "",
+          {"carrier", &C::carrier, one_of({"auto", "stream", "memfd", "nccl"}), "",
            "auto: processes of one machine and user share memory, others get a stream over their "
            "link; stream: all do; memfd: memory is offered to all, as containers may not know that "
-           "they share a machine."},
+           "they share a machine; nccl: from GPU to GPU where two processes compute on two, which "
+           "is not encrypted, and the rest as auto."},
+          {"nccl-library", &C::nccl_library, any(), "",
+           "NCCL's library, as the dynamic loader finds it, for carrier = nccl."},
+          {"nccl-deadline-seconds", &C::nccl_deadline_seconds, positive(3600), "seconds",
+           "For two processes to meet by NCCL, and for each 32 MiB; then the next carrier is "
+           "taken, and NCCL tried again after 30 s."},
           {"delta", &C::delta, one_of({"auto", "always", "never"}), "",
            "What goes by stream is only what changed since the version before: auto where that is "
            "at most half of the bytes, always, or never."},

@@ -10,7 +10,8 @@
 namespace troupe {
 
 WeightDispatch::WeightDispatch(wire::Loop& loop, WeightTerms terms, Telemetry& telemetry)
-    : terms_(std::move(terms)), telemetry_(telemetry) {
+    : timer_(loop.timer), terms_(std::move(terms)), telemetry_(telemetry) {
+  if (!terms_.nccl.problem.empty()) telemetry.event("carrier", "nccl: " + terms_.nccl.problem);
   if (terms_.carrier == CarrierUse::stream) return;
   auto problem = kj::runCatchingExceptions([&] { door_ = kj::heap<wire::MemoryDoor>(loop); });
   KJ_IF_MAYBE (exception, problem) {
@@ -68,6 +69,11 @@ WeightDesk::WeightDesk(WeightDispatch& dispatch, DeskTerms terms,
       terms_(std::move(terms)),
       broadcaster_(std::move(broadcaster)),
       who_(std::move(who)) {
+  if (dispatch_.terms_.nccl.library) {
+    auto nccl = std::make_unique<NcclCarrier>(dispatch_.timer_, dispatch_.terms_.nccl);
+    nccl_ = nccl.get();
+    carriers_.push_back(std::move(nccl));
+  }
   KJ_IF_MAYBE (door, dispatch_.door_) {
     auto memory = std::make_unique<MemoryCarrier>(**door, dispatch_.terms_.carrier);
     memory_ = memory.get();
@@ -84,12 +90,13 @@ WeightDesk::~WeightDesk() noexcept(false) {
 kj::Promise<void> WeightDesk::next(NextContext context) {
   const auto params = context.getParams();
   const auto receiver = params.getReceiver();
-  const bool memory = memory_ != nullptr && memory_->wanted(receiver);
+  const bool by_nccl = nccl_ != nullptr && nccl_->wanted(receiver);
+  const bool memory = !by_nccl && memory_ != nullptr && memory_->wanted(receiver);
   const Broadcaster from = broadcaster_();
   const caf::actor packer = from && !dispatch_.closed_ ? dispatch_.packer_for(from) : nullptr;
   if (!packer) return KJ_EXCEPTION(OVERLOADED, "no stage is on here; ask again");
   PackingOrder order{who_, params.getAtLeast(), {}};
-  order.wish = {memory, !memory && receiver.getBase().size() > 0};
+  order.wish = {memory, !by_nccl && !memory && receiver.getBase().size() > 0};
   return ask<Shipment>(terms_.porter, packer, terms_.deadline, pack_atom::value, order,
                        terms_.deadline)
       .then([this, context](Shipment shipment) mutable -> kj::Promise<void> {

@@ -2,6 +2,7 @@
 // Where versions of the weights leave for other processes.
 #include "actors/link/carriers.hpp"
 #include "actors/link/desks.hpp"
+#include "actors/link/nccl_carrier.hpp"
 #include "actors/link/packer.hpp"
 
 #include <functional>
@@ -38,6 +39,7 @@ class WeightDispatch {
   void source_gone();
   caf::actor packer_for(const Broadcaster& broadcaster);
 
+  kj::Timer& timer_;
   const WeightTerms terms_;
   Telemetry& telemetry_;
   kj::Maybe<kj::Own<wire::MemoryDoor>> door_;           // none: the stream carries all
@@ -67,6 +69,7 @@ class WeightDesk final : public wire::WeightSource::Server {
   WeightDispatch::Origin broadcaster_;
   std::string who_;
   MemoryCarrier* memory_ = nullptr;  // one of them, if there is a door
+  NcclCarrier* nccl_ = nullptr;      // likewise, if there is a library
   std::vector<std::unique_ptr<Carrier>>
       carriers_;  // the one to try first comes first; the last suits everyone
 };

@@ -4,6 +4,7 @@
 #include "messages/wire/bucket_digest.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <kj/common.h>
 #include <memory>
 #include <optional>
@@ -49,9 +50,10 @@ class WeightInbox {
   const Parcel& parcel() const { return parcel_; }
   /// Size of a version.
   std::uint64_t bytes() const { return bytes_; }
-  std::uint64_t received_bytes() const {
-    return received_;
-  }  // since the beginning, to see that it moves
+  /// Since the beginning, to see that it moves.
+  std::uint64_t received_bytes() const { return received_ + (elsewhere_ ? elsewhere_() : 0); }
+  /// Values come another way than by calls of this: that tells how many bytes have.
+  void moves(std::function<std::uint64_t()> elsewhere) { elsewhere_ = std::move(elsewhere); }
 
  private:
   kj::ArrayPtr<kj::byte> room();
@@ -64,6 +66,7 @@ class WeightInbox {
   std::shared_ptr<const float[]> mapped_;
   std::shared_ptr<std::vector<kj::byte>> delta_;  // from change on
   std::uint64_t filled_ = 0, received_ = 0;
+  std::function<std::uint64_t()> elsewhere_;
   Parcel parcel_;
 };
 

@@ -34,8 +34,9 @@ caf::behavior opener(caf::event_based_actor* self) {
 /// Takes one version.
 class WeightSinkServer final : public wire::WeightSink::Server {
  public:
-  WeightSinkServer(wire::Loop& loop, std::shared_ptr<WeightInbox> inbox, Telemetry& telemetry)
-      : loop_(loop), inbox_(std::move(inbox)), telemetry_(telemetry) {}
+  WeightSinkServer(wire::Loop& loop, std::shared_ptr<WeightInbox> inbox,
+                   std::shared_ptr<NcclReceiver> nccl, Telemetry& telemetry)
+      : loop_(loop), inbox_(std::move(inbox)), nccl_(std::move(nccl)), telemetry_(telemetry) {}
   kj::Promise<void> begin(BeginContext context) override {
     inbox_->begin(context.getParams().getHeader());
     return kj::READY_NOW;
@@ -61,6 +62,14 @@ class WeightSinkServer final : public wire::WeightSink::Server {
           context.getResults().setRefusal(kj::str(exception.getDescription()));
         });
   }
+  kj::Promise<void> nccl(NcclContext context) override {
+    return nccl_->receive(context.getParams().getId(), inbox_)
+        .then([this, context](std::string problem) mutable {
+          if (problem.empty()) return;
+          telemetry_.event("carrier", "nccl: " + problem);
+          context.getResults().setRefusal(problem);
+        });
+  }
   kj::Promise<void> change(ChangeContext context) override {
     inbox_->change(context.getParams().getBase(), context.getParams().getBytes());
     return kj::READY_NOW;
@@ -69,6 +78,7 @@ class WeightSinkServer final : public wire::WeightSink::Server {
  private:
   wire::Loop& loop_;
   std::shared_ptr<WeightInbox> inbox_;
+  std::shared_ptr<NcclReceiver> nccl_;
   Telemetry& telemetry_;
 };
 
@@ -100,7 +110,9 @@ WeightIntake::WeightIntake(wire::Loop& loop, WeightTerms terms, double stall_sec
       terms_(std::move(terms)),
       stall_seconds_(stall_seconds),
       deadlines_(deadlines),
-      telemetry_(telemetry) {
+      telemetry_(telemetry),
+      nccl_(std::make_shared<NcclReceiver>(terms_.nccl)) {
+  if (!terms_.nccl.problem.empty()) telemetry.event("carrier", "nccl: " + terms_.nccl.problem);
   // CAF 0.17 counts a thread that spawns among the users of its system, which ends only after them: not the loop's.
   std::thread([&] { opener_ = system.spawn<caf::detached>(opener); }).join();
 }
@@ -117,6 +129,7 @@ void WeightIntake::close() {
 
 void WeightIntake::describe(wire::WeightReceiver::Builder receiver) const {
   if (plain_) return;
+  receiver.setNccl(nccl_->identity());
   if (terms_.carrier != CarrierUse::stream) {
     receiver.setMachine(wire::machine_name());
     receiver.setUser(::getuid());
@@ -129,7 +142,7 @@ kj::Promise<Weights> WeightIntake::fetch(wire::WeightSource::Client source,
   auto inbox = std::make_shared<WeightInbox>(terms_.manifest, held_);
   auto request = source.nextRequest();
   request.setAtLeast(at_least);
-  request.setSink(kj::heap<WeightSinkServer>(loop_, inbox, telemetry_));
+  request.setSink(kj::heap<WeightSinkServer>(loop_, inbox, nccl_, telemetry_));
   describe(request.initReceiver());
   auto moving = kj::heap<Movement>(loop_.timer, stall_seconds_, inbox);
   auto stopped = moving->stopped();

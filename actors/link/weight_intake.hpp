@@ -1,5 +1,6 @@
 #pragma once
 // Where versions of the weights come in from another process.
+#include "actors/link/nccl_carrier.hpp"
 #include "actors/link/weight_inbox.hpp"
 #include "actors/link/weight_terms.hpp"
 #include "actors/telemetry/telemetry.hpp"
@@ -44,6 +45,7 @@ class WeightIntake {
   const double stall_seconds_;
   const Deadlines deadlines_;
   Telemetry& telemetry_;
+  std::shared_ptr<NcclReceiver> nccl_;
   caf::actor opener_;
   Weights held_;  // the newest attested one: changes are applied to it
   bool plain_ = false;

@@ -2,7 +2,22 @@
 // How versions of the weights may travel between processes: what both ends of a link are told.
 #include "messages/weight_manifest.hpp"
 
+#include <chrono>
+#include <memory>
+#include <string>
+
+namespace troupe::gpu {
+struct NcclLibrary;
+}
+
 namespace troupe {
+
+/// What it takes to move versions by NCCL, from one GPU to another.
+struct NcclTerms {
+  std::shared_ptr<const gpu::NcclLibrary> library;  // null: it is not used
+  std::chrono::milliseconds deadline{20000};        // to make a group, and for each bucket
+  std::string problem;  // why it is not used though the config wants it; empty: nothing is wrong
+};
 
 /// Whether one machine's processes share the memory of a version: [broadcaster] carrier.
 enum class CarrierUse {
@@ -21,6 +36,7 @@ struct WeightTerms {
   WeightManifest manifest;  // of the run's model
   CarrierUse carrier = CarrierUse::automatic;
   DeltaUse delta = DeltaUse::automatic;
+  NcclTerms nccl;
 };
 
 }  // namespace troupe

@@ -66,12 +66,15 @@ CudaLibrary load_cuda(const CudaFiles& files) {
       reinterpret_cast<decltype(&troupe_cuda_describe)>(dlsym(library, "troupe_cuda_describe"));
   const auto check =
       reinterpret_cast<decltype(&troupe_cuda_check)>(dlsym(library, "troupe_cuda_check"));
-  if (describe == nullptr || check == nullptr) {
+  const auto nccl_device = reinterpret_cast<decltype(&troupe_cuda_nccl_device)>(
+      dlsym(library, "troupe_cuda_nccl_device"));
+  if (describe == nullptr || check == nullptr || nccl_device == nullptr) {
     status = "built in, but " + files.library + " belongs to another build";
     return cuda;
   }
   describe(cuda.report);
   cuda.check = check;
+  cuda.nccl_device = nccl_device;
   return cuda;
 }
 

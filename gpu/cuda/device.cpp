@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <c10/core/InferenceMode.h>
 #include <chrono>
+#include <string>
 #include <torch/headeronly/version.h>
 
 #ifndef TROUPE_CUDA_LIBRARY
@@ -36,6 +37,19 @@ const DeviceReport& probe_devices() {
 
 std::string resolve_device(const std::string& wanted) {
   return choose_device(wanted, cuda_library());
+}
+
+std::shared_ptr<NcclDevice> cuda_nccl_device(const std::string& device) {
+  const CudaLibrary& cuda = cuda_library();
+  const std::string chosen = device == "cpu" ? device : choose_device(device, cuda);
+  if (chosen == "cpu" || cuda.nccl_device == nullptr)
+    throw Error("NCCL moves the memory of GPUs, and this process computes on \"" + device +
+                "\" (CUDA: " + cuda.report.cuda_status + ")");
+  std::shared_ptr<NcclDevice> made;
+  std::string problem;
+  cuda.nccl_device(std::stoi(chosen.substr(chosen.find(':') + 1)), made, problem);
+  if (!problem.empty()) throw Error(chosen + ": " + problem);
+  return made;
 }
 
 void set_compute_threads(int threads) {

@@ -113,6 +113,7 @@ struct WeightReceiver {
   machine @0 :Text;          # Boot id and host name: it can map memory of this machine. Empty: it does not.
   user @1 :UInt32;           # Its user on that machine.
   base @2 :Data;             # SHA-256 of the version it holds, to which it can apply changes. Empty: none.
+  nccl @3 :Text;             # Its device, at which NCCL reaches it; one device is not both ends. Empty: it does not.
 }
 
 interface WeightSource {
@@ -122,7 +123,7 @@ interface WeightSource {
 
 interface WeightSink {
   begin @0 (header :Weights.WeightsHeader) -> ();
-  # Refused if the header is not of the receiver's model. Then come `map`, or `change` and buckets, or buckets, and
+  # Refused if the header is not of the receiver's model. Then come `map`, or `nccl`, or `change` and buckets, or buckets, and
   # `commit`.
   bucket @1 (offset :UInt64, bytes :Data, digest :Data) -> stream;
   # offset: in bytes, ascending without holes. digest: XXH3-128 of the bytes, 16 bytes, big endian.
@@ -130,6 +131,9 @@ interface WeightSink {
   map @3 (socket :Text, token :Data) -> (refusal :Text);
   # The values are sealed memory of this machine, handed out at that abstract socket to who shows the token
   # (messages/wire/memory_door.hpp). refusal: why it was not mapped, so another way follows; empty: it was.
+  nccl @5 (id :Data) -> (refusal :Text);
+  # All values come by NCCL, from rank 0 of a group of two with that unique id; the receiver is rank 1, and answers once
+  # it has them, or with why it has not, so another way follows. The same id again: the group goes on.
   change @4 (base :Data, bytes :UInt64) -> ();
   # The buckets are that many bytes of changes (messages/weight_delta.hpp) to the version with the SHA-256 `base`.
 }

@@ -265,7 +265,7 @@ int ncclBroadcast(const void* from, void* to, std::size_t count, int, int root, 
 
 /// What cudaStreamQuery tells of a real stream: whether all that was given to the process's
 /// communicators is done.
-extern "C" bool fake_nccl_stream_idle() {
+extern "C" bool troupe_nccl_host_idle() {
   const std::lock_guard lock(mutex);
   bool idle = true;
   for (const auto& comm : comms) {

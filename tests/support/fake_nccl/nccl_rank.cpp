@@ -24,7 +24,7 @@ class HostStream final : public gpu::DeviceStream {
  public:
   explicit HostStream(const std::string& library)
       : idle_(reinterpret_cast<bool (*)()>(
-            dlsym(dlopen(library.c_str(), RTLD_NOW), "fake_nccl_stream_idle"))) {}
+            dlsym(dlopen(library.c_str(), RTLD_NOW), "troupe_nccl_host_idle"))) {}
   void* handle() override { return nullptr; }
   float* scratch() override { return &scratch_; }
   bool idle() override { return idle_(); }
