@@ -120,6 +120,7 @@ Json actors_json(const std::vector<ActorView>& actors) {
                    {"role", role_of(actor.name)},
                    {"phase", actor.phase},
                    {"idle_ratio", actor.time.idle_ratio()}});
+    if (actor.version) all.back()["version"] = *actor.version;
   }
   return all;
 }
