@@ -77,6 +77,7 @@ class RankEngagement final : public Engagement {
         if (*leaving_) service->leave();
       }
       setup.telemetry->meets("link", true);
+      setup.telemetry->meets("link of learner", true);
       setup.telemetry->event(
           "joined", "the learner's " + std::to_string(circle.addresses.size()) + " ranks have met");
       const std::string why = service->run();
