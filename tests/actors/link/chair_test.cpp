@@ -433,6 +433,29 @@ TEST_CASE("the link of one role does not stand for that of another") {
   CHECK(readiness(telemetry).rfind("HTTP/1.1 200", 0) == 0);
 }
 
+TEST_CASE("events after the conductor's end do not keep a director that has heard of it") {
+  Buffer buffer(synchronous(), 600, true);
+  const auto end_of_news = [&] {
+    std::uint64_t end = 0;
+    bool over = false;
+    caf::scoped_actor self(buffer.system);
+    self->request(buffer.stand_in, kLongest, news_atom::value, std::uint64_t{0}, false)
+        .receive(
+            [&](const NewsPage& page) {
+              end = page.end;
+              over = !page.news.empty() &&
+                     std::holds_alternative<ConductorOver>(page.news.back().body);
+            },
+            [](const caf::error&) {});
+    return over ? end : 0;
+  };
+  caf::anon_send(buffer.led, stop_atom::value);
+  REQUIRE(until([&] { return end_of_news() > 0; }));
+  const std::uint64_t end = end_of_news();
+  buffer.run.telemetry->event("left", "too late");
+  CHECK(end_of_news() == end);
+}
+
 TEST_CASE("a run without a director ends after its deadline with that reason") {
   Buffer buffer(synchronous(), 0.1);
   CHECK(buffer.farewell().find("network.away-deadline-seconds") != std::string::npos);
