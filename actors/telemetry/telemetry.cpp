@@ -110,8 +110,8 @@ struct Telemetry::State {
   std::mutex files_mutex;    // taken before all others
   mutable std::mutex mutex;  // all below
   RunLog run;
-  Told found;  // in the run directory, before `lines` replaces the file
-  Told told;   // of this run by the process before this one
+  Told leftover;  // in the run directory, before `lines` replaces the file
+  Told told;      // of this run by the process before this one
   LineFile lines;
   std::optional<TensorBoardFile> event_file;  // TensorBoard's; none: not asked for
   LedgerRecord exported_ledger;
@@ -136,7 +136,7 @@ struct Telemetry::State {
 Telemetry::State::State(TelemetryOptions given)
     : options(std::move(given)),
       folder(made(options.run_directory)),
-      found(read_told(folder / "metrics.jsonl")),
+      leftover(read_told(folder / "metrics.jsonl")),
       lines(folder / "metrics.jsonl") {
   run.name = options.run_name;
   run.config_json = options.config_json;
@@ -454,7 +454,7 @@ void Telemetry::began_before(double seconds) {
   state_->start = state_->start.load() - std::chrono::duration_cast<Clock::duration>(earlier);
   std::unique_lock lock(state_->mutex);
   RunLog& run = state_->run;
-  const Told found = std::exchange(state_->found, {});
+  const Told found = std::exchange(state_->leftover, {});
   if (found.age_seconds < seconds) state_->told = found;  // else of an earlier run
   run.started = iso_utc(std::chrono::system_clock::now() -
                         std::chrono::duration_cast<std::chrono::system_clock::duration>(
