@@ -52,7 +52,7 @@ class RankEngagement final : public Engagement {
   RankEngagement(const Surroundings& around, const std::string& name) {
     RankCirclePlan circle = rank_circle_plan(around, name);
     circle.given_up = leaving_;
-    around.telemetry.activity(name).enter("wait for ranks", false);
+    around.telemetry.activity(name).enter(kWaitForRanks, false);
     how_ = std::async(std::launch::async, [this, circle = std::move(circle),
                                            setup = rank_setup(around), name] {
              SiteEnd end = serve(circle, setup, name);
@@ -77,6 +77,7 @@ class RankEngagement final : public Engagement {
         if (*leaving_) service->leave();
       }
       setup.telemetry->meets("link", true);
+      setup.telemetry->meets("link of learner", true);
       setup.telemetry->event(
           "joined", "the learner's " + std::to_string(circle.addresses.size()) + " ranks have met");
       const std::string why = service->run();

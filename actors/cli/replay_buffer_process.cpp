@@ -48,12 +48,15 @@ DirectorStandInPlan stand_in_plan(const Config& config, Telemetry& telemetry) {
   return plan;
 }
 
-/// What a director elsewhere is told of.
-void listen(Telemetry& telemetry, const caf::actor& stand_in) {
+/// What a director elsewhere is told of. `name`: of this process.
+void listen(Telemetry& telemetry, const std::string& name, const caf::actor& stand_in) {
   const auto tell = [stand_in](const auto& record) {
     caf::anon_send(stand_in, news_atom::value, NewsBody(record));
   };
-  telemetry.listen({tell, tell, tell});
+  const auto happened = [tell, name](const EventRecord& event) {
+    tell(EventRecord{event.seconds_since_start, event.kind, name + ": " + event.text});
+  };
+  telemetry.listen({tell, tell, tell, happened});
 }
 
 /// Until the run is over. Returns why it failed; empty: it ended as its director wanted.
@@ -100,7 +103,7 @@ int serve_replay_buffer(const ServeOptions& options) {
   SystemConfig system_config;
   caf::actor_system system(system_config);
   const caf::actor stand_in = system.spawn(director_stand_in, stand_in_plan(config, telemetry));
-  listen(telemetry, stand_in);
+  listen(telemetry, name, stand_in);
   std::unique_ptr<Office> office;
   try {
     OfficePlan plan = office_plan(config, materials, name, telemetry);
@@ -108,6 +111,7 @@ int serve_replay_buffer(const ServeOptions& options) {
     office = std::make_unique<Office>(plan);
   } catch (const kj::Exception& error) {
     std::cerr << "troupe: " << error.getDescription().cStr() << "\n";
+    telemetry.listen({});
     caf::anon_send_exit(stand_in, caf::exit_reason::user_shutdown);
     return exit_bad_input;
   }

@@ -33,6 +33,7 @@ SiteReport report_of(Telemetry& telemetry, const std::string& name) {
   const ActorTime time = telemetry.activity(name).totals_since_mark();
   report.busy_seconds = time.busy_seconds;
   report.idle_seconds = time.idle_seconds;
+  report.phase = telemetry.activity(name).phase();
   return report;
 }
 
@@ -176,7 +177,12 @@ ChairPlan chair_plan(const Surroundings& around, const std::string& name) {
   plan.weights = weight_terms(around.config, around.materials.decoder);
   plan.deadlines = deadlines_of(around.config);
   plan.system = &around.system;
-  plan.report = [around, name] { return report_of(around.telemetry, name); };
+  plan.report = [around, name] {
+    SiteReport report = report_of(around.telemetry, name);
+    if (const RunOverview run = around.telemetry.overview(); run.version > 0)
+      report.version = run.version;
+    return report;
+  };
   return plan;
 }
 

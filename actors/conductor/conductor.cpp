@@ -6,6 +6,7 @@
 #include "actors/learner/learner.hpp"
 #include "actors/link/learner_stand_in.hpp"
 
+#include <algorithm>
 #include <caf/send.hpp>
 #include <exception>
 #include <map>
@@ -39,6 +40,7 @@ class Conduction {
   void account(StageRecord& record, const LearnerOutcome& outcome, const Cast& cast);
   LearnerOutcome wait_for_learner(Cast* cast);
   void wait(Cast* cast);
+  bool ranks_awaited() const;
   void check_stall(const Cast* cast);
   std::string missing_role(const Cast& cast) const;
   void check_company(const Cast& cast);
@@ -227,10 +229,17 @@ void Conduction::check_company(const Cast& cast) {
        " s (network.join-deadline-seconds)");
 }
 
+/// A learner's ranks meet within network.join-deadline-seconds, or the learner ends and says who has not come.
+bool Conduction::ranks_awaited() const {
+  const auto actors = plan_.telemetry->actors();
+  return std::any_of(actors.begin(), actors.end(),
+                     [](const ActorView& actor) { return actor.phase == kWaitForRanks; });
+}
+
 void Conduction::check_stall(const Cast* cast) {
   if (cast != nullptr && plan_.office != nullptr && !missing_role(*cast).empty())
     return check_company(*cast);
-  if (!learner_) return;  // it has a deadline of its own
+  if (!learner_ || ranks_awaited()) return;  // that has a deadline of its own
   if (cast != nullptr) complete_at_ = plan_.telemetry->seconds_since_start();
   const double stalled = plan_.telemetry->seconds_since_progress();
   if (stalled < config().director.stall_deadline_seconds || !failure_.empty()) return;

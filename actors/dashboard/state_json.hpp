@@ -11,10 +11,10 @@
 
 namespace troupe {
 
-/// Run, stage, newest update, ledger, evaluations, gates. now: seconds since the run's start.
+/// Run, stage, newest update, ledger, evaluations, gates, who left. now: seconds since the run's start.
 nlohmann::ordered_json run_json(const RunLog& run, double now);
 
-/// {"name", "role", "phase", "idle_ratio"} of each actor that did something.
+/// {"name", "role", "phase", "idle_ratio"} of each actor that did something; "version" of one in another process.
 nlohmann::ordered_json actors_json(const std::vector<ActorView>& actors);
 
 /// {"role", "sentence", "shares": {...}, "counts": {...}}

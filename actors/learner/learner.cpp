@@ -76,7 +76,7 @@ void LearnerState::begin(Self self, LearnerSetup setup, Conductor conductor) {
   timed_ = Timed(*setup_.telemetry, name);
   activity_->enter("start", true);
   if (setup_.peers) {
-    activity_->enter("wait for ranks", false);
+    activity_->enter(kWaitForRanks, false);
     peers_ = setup_.peers();
     activity_->enter("start", true);
     setup_.ranks.meet = [peers = peers_] { return peers->communicator(); };

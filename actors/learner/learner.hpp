@@ -52,6 +52,9 @@ struct LearnerPlan {
   std::optional<RolloutPlan> rollout;
 };
 
+/// What rank 0, or another, is at until all ranks have met.
+inline constexpr const char* kWaitForRanks = "wait for ranks";
+
 struct LearnerSetup {
   gpu::RankTeamSetup ranks;
   std::function<std::shared_ptr<RankPeers>()>

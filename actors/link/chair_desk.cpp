@@ -154,9 +154,12 @@ void ChairDesk::came(const Page& page) {
     inbox_.push_back(read_news(one));
     from_ = inbox_.back().number + 1;
   }
-  for (const auto actor : page.getActors())
-    plan_.telemetry->activity(actor.getName())
-        .report({actor.getBusySeconds(), actor.getIdleSeconds()});
+  for (const auto actor : page.getActors()) {
+    ActivityLog& activity = plan_.telemetry->activity(actor.getName());
+    activity.report({actor.getBusySeconds(), actor.getIdleSeconds()});
+    activity.report(actor.getPhase(),
+                    actor.getHasVersion() ? std::optional(actor.getVersion()) : std::nullopt);
+  }
   if (!std::exchange(greeted_, true) && plan_.telemetry->paused() != page.getPaused())
     plan_.telemetry->pause(page.getPaused());
   if (past_known_ || from_ < *before_) return;

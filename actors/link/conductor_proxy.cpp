@@ -23,6 +23,7 @@ struct Recorder {
     telemetry.record(record, Telemetry::Origin::elsewhere);
   }
   void operator()(const EvaluationNote& note) { telemetry.record(note.record); }
+  void operator()(const EventRecord& event) { telemetry.event_elsewhere(event); }
   void operator()(const StageBegun&) {}
   void operator()(const Published&) {}
   void operator()(const StageEnded&) {}

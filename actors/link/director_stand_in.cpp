@@ -60,6 +60,7 @@ bool DirectorStandInState::note(const EvaluationNote& note) {
 }
 
 void DirectorStandInState::add(NewsBody body) {
+  if (over_) return;  // the director leaves with the word of that, and reads no further
   log_.add(std::move(body), plan_.telemetry->seconds_since_start());
   serve();
 }
@@ -133,8 +134,8 @@ void DirectorStandInState::over(const caf::error& reason) {
   if (by_itself) closing_ = "the conductor died: " + describe(reason);
   if (closing_.empty()) closing_ = "the conductor has ended";
   conductor_ = nullptr;  // a thread of its own, which ends once nobody refers to it
-  over_ = self_->clock().now();
   add(ConductorOver{closing_});
+  over_ = self_->clock().now();
 }
 
 void DirectorStandInState::check_presence() {

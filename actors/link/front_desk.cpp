@@ -216,8 +216,10 @@ void FrontDesk::report(const std::string& name, std::uint64_t session, const Sit
   const auto found = seats_.find(name);
   if (found == seats_.end() || found->second->session != session) return;
   found->second->report = report;
-  if (found->second->casting)
-    plan_.telemetry->activity(name).report({report.busy_seconds, report.idle_seconds});
+  if (!found->second->casting) return;
+  ActivityLog& activity = plan_.telemetry->activity(name);
+  activity.report({report.busy_seconds, report.idle_seconds});
+  activity.report(report.phase, report.version);
 }
 
 kj::Promise<void> FrontDesk::leave(const std::string& name, std::uint64_t session) {

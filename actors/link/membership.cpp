@@ -73,6 +73,8 @@ void Membership::left(const std::string& why) {
 
 void Membership::show_link() {
   plan_.telemetry->meets("link", !away_);
+  plan_.telemetry->meets("link of " + plan_.role,
+                         !away_);  // where each of several roles has its own
   plan_.telemetry->metrics()
       .gauge("troupe_link_peer_connected", plan_.gate_role)
       .Set(away_ ? 0.0 : 1.0);

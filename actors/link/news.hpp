@@ -33,7 +33,7 @@ struct ConductorOver {
 };
 
 using NewsBody = std::variant<StageBegun, RolloutUpdateRecord, SupervisedRecord, LedgerRecord,
-                              Published, StageEnded, EvaluationNote, ConductorOver>;
+                              Published, StageEnded, EvaluationNote, ConductorOver, EventRecord>;
 struct News {
   std::uint64_t number = 0;
   double seconds = 0;  // since the run's start

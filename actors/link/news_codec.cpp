@@ -105,6 +105,11 @@ struct Writer {
   void operator()(const StageEnded& ended) { write(ended, to.initEnded()); }
   void operator()(const EvaluationNote& note) { write(note, to.initEvaluated()); }
   void operator()(const ConductorOver& over) { to.setOver(over.why); }
+  void operator()(const EventRecord& event) {
+    auto group = to.initHappened();
+    group.setKind(event.kind);
+    group.setText(event.text);
+  }
 };
 
 NewsBody read_body(wire::News::Reader from) {
@@ -131,6 +136,9 @@ NewsBody read_body(wire::News::Reader from) {
       return read_note(from.getEvaluated());
     case wire::News::OVER:
       return ConductorOver{from.getOver()};
+    case wire::News::HAPPENED:
+      return EventRecord{from.getSeconds(), from.getHappened().getKind(),
+                         from.getHappened().getText()};
   }
   KJ_FAIL_REQUIRE("news of a kind that is not known here; run one version of Troupe");
 }

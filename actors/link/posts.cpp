@@ -55,6 +55,9 @@ kj::Promise<void> DirectorPostDesk::news(NewsContext context) {
           actors[i].setName(views[i].name);
           actors[i].setBusySeconds(views[i].time.busy_seconds);
           actors[i].setIdleSeconds(views[i].time.idle_seconds);
+          actors[i].setPhase(views[i].phase);
+          actors[i].setHasVersion(views[i].version.has_value());
+          actors[i].setVersion(views[i].version.value_or(0));
         }
       });
 }

@@ -93,8 +93,9 @@ class RankCircle::Desk final : private kj::TaskSet::ErrorHandler {
     for (const auto& [purpose, rank] : expected_.to) tasks_.add(reach(purpose, rank));
     tasks_.add(timer_.afterDelay(wire::duration(plan_.join_seconds)).then([this] {
       if (!done_)
-        fail("within " + std::to_string(static_cast<int>(plan_.join_seconds)) +
-             " s (network.join-deadline-seconds) there was no connection " + missing());
+        fail(missing() + " within " + std::to_string(static_cast<int>(plan_.join_seconds)) +
+             " s (network.join-deadline-seconds)" +
+             (last_problem_.empty() ? "" : "; " + last_problem_));
     }));
     tasks_.add(watch());
     return met_.get_future();
@@ -249,17 +250,16 @@ class RankCircle::Desk final : private kj::TaskSet::ErrorHandler {
     met_.set_value(std::exchange(streams_, {}));
   }
 
+  /// Who has not come, of those that this rank is to be connected with.
   std::string missing() const {
+    std::set<int> ranks;
+    for (const auto* wanted : {&expected_.from, &expected_.to})
+      for (const auto& who : *wanted)
+        if (!streams_.contains(who)) ranks.insert(who.second);
     std::string text;
-    const auto name = [&](const char* way, const std::set<std::pair<Purpose, int>>& wanted) {
-      for (const auto& who : wanted)
-        if (!streams_.contains(who))
-          text += (text.empty() ? "" : ", ") + std::string(way) + " rank " +
-                  std::to_string(who.second) + " (" + address(who.second) + ")";
-    };
-    name("from", expected_.from);
-    name("to", expected_.to);
-    return text + (last_problem_.empty() ? "" : "; " + last_problem_);
+    for (const int rank : ranks)
+      text += (text.empty() ? "rank " : ", rank ") + std::to_string(rank) + " at " + address(rank);
+    return text + (ranks.size() == 1 ? " has not come" : " have not come");
   }
 
   void fail(const std::string& why) {

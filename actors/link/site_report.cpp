@@ -18,6 +18,9 @@ SiteReport read_report(wire::SiteFacts::Reader facts) {
   report.tokens_per_second = facts.getTokensPerSecond();
   report.busy_seconds = facts.getBusySeconds();
   report.idle_seconds = facts.getIdleSeconds();
+  constexpr std::size_t kLongestPhase =
+      64;  // a peer's text, kept for as long as the actor is known
+  report.phase = std::string(facts.getPhase().cStr()).substr(0, kLongestPhase);
   return report;
 }
 
@@ -31,6 +34,7 @@ void write(const SiteReport& report, wire::SiteFacts::Builder facts) {
   facts.setTokensPerSecond(report.tokens_per_second);
   facts.setBusySeconds(report.busy_seconds);
   facts.setIdleSeconds(report.idle_seconds);
+  facts.setPhase(report.phase);
 }
 
 }  // namespace troupe

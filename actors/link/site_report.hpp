@@ -9,7 +9,7 @@
 namespace troupe {
 
 struct SiteReport {
-  std::string host;
+  std::string host, phase;
   std::uint32_t process_id = 0;
   std::optional<std::uint64_t> version;
   std::uint32_t in_flight = 0;

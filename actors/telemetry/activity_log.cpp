@@ -12,13 +12,15 @@ struct ActivityLog::State {
   mutable std::mutex mutex;
   ActivitySpans spans;
   std::optional<ActorTime> reported;  // of an actor in another process, since the mark
+  std::string reported_phase;         // likewise what it is at
+  std::optional<std::uint64_t> reported_version;
 
   /// Read under the lock: times must not go back.
   double now() const { return std::chrono::duration<double>(Clock::now() - start).count(); }
 };
 
 ActivityLog::ActivityLog(std::string actor, Clock::time_point start, std::size_t max_spans)
-    : state_(new State{std::move(actor), start, {}, ActivitySpans(max_spans), {}}) {}
+    : state_(new State{std::move(actor), start, {}, ActivitySpans(max_spans), {}, {}, {}}) {}
 
 ActivityLog::~ActivityLog() = default;
 
@@ -63,6 +65,22 @@ ActorTime ActivityLog::totals_since_mark() const {
 void ActivityLog::report(const ActorTime& since_mark) {
   const std::lock_guard lock(state_->mutex);
   state_->reported = since_mark;
+}
+
+void ActivityLog::report(const std::string& phase, std::optional<std::uint64_t> version) {
+  const std::lock_guard lock(state_->mutex);
+  state_->reported_phase = phase;
+  state_->reported_version = version;
+}
+
+std::optional<std::uint64_t> ActivityLog::version() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->reported_version;
+}
+
+std::string ActivityLog::phase() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->spans.open.phase ? state_->spans.open.phase : state_->reported_phase;
 }
 
 }  // namespace troupe

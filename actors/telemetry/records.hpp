@@ -90,6 +90,12 @@ struct LedgerRecord {
                imbalance_tokens = 0;  // left side minus right side; must be 0
 };
 
+/// Something that happened: a restart, a refusal, a process that joined.
+struct EventRecord {
+  double seconds_since_start = 0;  // of the run
+  std::string kind, text;
+};
+
 /// How an actor spent the time of a stage.
 struct ActorTime {
   double busy_seconds = 0, idle_seconds = 0;

@@ -10,11 +10,6 @@
 
 namespace troupe {
 
-struct EventRecord {
-  double seconds_since_start = 0;
-  std::string kind, text;
-};
-
 /// A stage that runs or has ended. Times in seconds since the run's start.
 struct StageLog {
   std::int32_t index = 0, updates = 0;  // updates: planned

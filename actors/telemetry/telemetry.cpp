@@ -15,6 +15,7 @@
 #include "actors/telemetry/summary.hpp"
 #include "actors/telemetry/tensorboard.hpp"
 #include "actors/telemetry/text.hpp"
+#include "actors/telemetry/told.hpp"
 #include "actors/telemetry/trace.hpp"
 #include "gpu/model/atomic_file.hpp"
 
@@ -71,6 +72,7 @@ struct Telemetry::State {
   ~State();
 
   double now() const { return std::chrono::duration<double>(Clock::now() - start.load()).count(); }
+  double wall_time(double seconds) const;  // since 1970, of a moment of the run
   RunLog snapshot() const;
   std::vector<std::pair<std::string, ActorTime>> actor_times() const;  // since the stage began
   StageLog& stage();
@@ -80,6 +82,8 @@ struct Telemetry::State {
   void say(const std::string& line);
   void tell(const std::string& json);
   void note(const std::string& kind, const std::string& text, std::unique_lock<std::mutex>& lock);
+  void show(const EventRecord& event, bool said, std::unique_lock<std::mutex>& lock);
+  void show(const std::string& plain, const std::string& json, bool said);
   void save(const char* file, const std::string& content);
   void redraw_until_stopped();
   bool plays(const std::string& role) const;
@@ -106,6 +110,8 @@ struct Telemetry::State {
   std::mutex files_mutex;    // taken before all others
   mutable std::mutex mutex;  // all below
   RunLog run;
+  Told leftover;  // in the run directory, before `lines` replaces the file
+  Told told;      // of this run by the process before this one
   LineFile lines;
   std::optional<TensorBoardFile> event_file;  // TensorBoard's; none: not asked for
   LedgerRecord exported_ledger;
@@ -130,6 +136,7 @@ struct Telemetry::State {
 Telemetry::State::State(TelemetryOptions given)
     : options(std::move(given)),
       folder(made(options.run_directory)),
+      leftover(read_told(folder / "metrics.jsonl")),
       lines(folder / "metrics.jsonl") {
   run.name = options.run_name;
   run.config_json = options.config_json;
@@ -184,6 +191,11 @@ Telemetry::State::~State() {
   }
   stop_condition.notify_all();
   if (redraw_thread.joinable()) redraw_thread.join();
+}
+
+double Telemetry::State::wall_time(double seconds) const {
+  const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration<double>(since_1970).count() - now() + seconds;
 }
 
 RunLog Telemetry::State::snapshot() const {
@@ -266,6 +278,12 @@ void Telemetry::State::say(const std::string& line) {
   (options.terminal_status ? error_terminal : plain_terminal).print_above(line);
 }
 
+void Telemetry::State::show(const std::string& plain, const std::string& json, bool said) {
+  if (said) return;
+  if (!plain.empty()) say(plain);
+  tell(json);
+}
+
 /// A line of metrics.jsonl, to the program that asked for them.
 void Telemetry::State::tell(const std::string& json) {
   if (options.json_progress) plain_terminal.print_above(json);
@@ -273,13 +291,22 @@ void Telemetry::State::tell(const std::string& json) {
 
 void Telemetry::State::note(const std::string& kind, const std::string& text,
                             std::unique_lock<std::mutex>& lock) {
-  run.events.push_back({now(), kind, text});
   metrics.counter("troupe_run_events_total", kind.empty() ? "other" : kind).Increment();
-  write_line(event_line(run.events.back()), lock);
-  const std::string line = event_line(run.events.back());
+  const EventRecord event{now(), kind, text};
+  if (listener.events) listener.events(event);
+  show(event, false, lock);
+}
+
+/// `said`: by the process before this one.
+void Telemetry::State::show(const EventRecord& event, bool said,
+                            std::unique_lock<std::mutex>& lock) {
+  const std::string line = event_line(event);
+  run.events.push_back(event);
+  write_line(line, lock);
+  if (said) return;
   lock.unlock();
   tell(line);
-  logger->log(level_of(kind), fmt::format("{}: {}", kind, text));
+  logger->log(level_of(event.kind), fmt::format("{}: {}", event.kind, event.text));
   lock.lock();
 }
 
@@ -427,6 +454,8 @@ void Telemetry::began_before(double seconds) {
   state_->start = state_->start.load() - std::chrono::duration_cast<Clock::duration>(earlier);
   std::unique_lock lock(state_->mutex);
   RunLog& run = state_->run;
+  const Told found = std::exchange(state_->leftover, {});
+  if (found.age_seconds < seconds) state_->told = found;  // else of an earlier run
   run.started = iso_utc(std::chrono::system_clock::now() -
                         std::chrono::duration_cast<std::chrono::system_clock::duration>(
                             std::chrono::duration<double>(state_->now())));
@@ -436,6 +465,10 @@ void Telemetry::began_before(double seconds) {
     event.seconds_since_start += seconds;
     state_->write_line(event_line(event), lock);
   }
+  if (!state_->told.newest) return;
+  const std::string resumed = fmt::format("resumed at update {}", state_->told.newest->second);
+  lock.unlock();
+  state_->say(resumed);
 }
 
 spdlog::logger& Telemetry::log() {
@@ -456,8 +489,9 @@ void Telemetry::stage_begins(std::int32_t index, const std::string& kind, const 
       {.index = index, .updates = updates, .kind = kind, .name = name, .begin = state_->now()});
   const std::string line = stage_begins_line(state_->run.stages.back());
   state_->write_line(line, lock);
+  const bool said = state_->told.take(line);
   lock.unlock();
-  state_->tell(line);
+  state_->show("", line, said);
   meets("stage", true);
   state_->logger->debug("stage {} begins: {} updates", name, updates);
 }
@@ -469,13 +503,14 @@ void Telemetry::record(const RolloutUpdateRecord& update, Origin origin) {
   std::unique_lock lock(state_->mutex);
   state_->stage().rollout_updates.push_back(update);
   const std::string json = update_line_json(update);
-  const TensorBoardEvent event = event_of(update, state_->stage().name);
+  TensorBoardEvent event = event_of(update, state_->stage().name);
+  event.wall_time = state_->wall_time(update.seconds_since_start);
   state_->write_line(json, lock);
   state_->plot(event, lock);
-  const std::string line = plain_line(state_->view());
+  const bool said = state_->told.has(update.stage, update.update);
+  const std::string line = state_->options.terminal_status ? "" : plain_line(state_->view());
   lock.unlock();
-  if (!state_->options.terminal_status) state_->say(line);
-  state_->tell(json);
+  state_->show(line, json, said);
 }
 
 void Telemetry::record(const SupervisedRecord& update, Origin) {
@@ -484,16 +519,18 @@ void Telemetry::record(const SupervisedRecord& update, Origin) {
   std::unique_lock lock(state_->mutex);
   state_->stage().supervised_updates.push_back(update);
   const std::string json = update_line_json(update);
-  const TensorBoardEvent event = event_of(update, state_->stage().name);
+  TensorBoardEvent event = event_of(update, state_->stage().name);
+  event.wall_time = state_->wall_time(update.seconds_since_start);
   state_->write_line(json, lock);
   state_->plot(event, lock);
-  const std::string line = plain_line(state_->view());
+  const bool said = state_->told.has(update.stage, update.update);
+  const std::string line = state_->options.terminal_status ? "" : plain_line(state_->view());
   lock.unlock();
-  if (!state_->options.terminal_status) state_->say(line);
-  state_->tell(json);
+  state_->show(line, json, said);
 }
 
 void Telemetry::listen(Listener listener) {
+  const std::lock_guard lock(state_->mutex);
   state_->listener = std::move(listener);
 }
 
@@ -507,9 +544,9 @@ void Telemetry::record(const EvaluationRecord& evaluation) {
   const TensorBoardEvent event = event_of(evaluation, stage.name);
   state_->write_line(json, lock);
   state_->plot(event, lock);
+  const bool said = state_->told.take(json);
   lock.unlock();
-  state_->say(line);
-  state_->tell(json);
+  state_->show(line, json, said);
 }
 
 void Telemetry::record(const LedgerRecord& ledger, Origin origin) {
@@ -531,6 +568,11 @@ void Telemetry::event(const std::string& kind, const std::string& text) {
   state_->note(kind, text, lock);
 }
 
+void Telemetry::event_elsewhere(const EventRecord& event) {
+  std::unique_lock lock(state_->mutex);
+  state_->show(event, state_->told.take(event_line(event)), lock);
+}
+
 void Telemetry::stage_ends(const StageRecord& stage) {
   const auto times = state_->actor_times();
   std::unique_lock lock(state_->mutex);
@@ -540,10 +582,11 @@ void Telemetry::stage_ends(const StageRecord& stage) {
   if (log.record->actors.empty()) log.record->actors.insert(times.begin(), times.end());
   const std::string line = stage_ends_line(stage, *log.end);
   state_->write_line(line, lock);
+  const bool said = state_->told.take(line);
   lock.unlock();
-  state_->tell(line);
-  state_->say(fmt::format("{} {}: {} updates in {}", stage.name, stage.ended, stage.updates,
-                          duration_text(stage.wall_seconds)));
+  state_->show(fmt::format("{} {}: {} updates in {}", stage.name, stage.ended, stage.updates,
+                           duration_text(stage.wall_seconds)),
+               line, said);
 }
 
 Lineage* Telemetry::lineage() {
@@ -572,8 +615,7 @@ std::vector<ActorView> Telemetry::actors() const {
   const std::lock_guard lock(state_->actors_mutex);
   std::vector<ActorView> views;
   for (const auto& [name, log] : state_->actors) {
-    const auto newest = log->spans(state_->now());  // the open one alone
-    views.push_back({name, newest.empty() ? "" : newest.back().phase, log->totals_since_mark()});
+    views.push_back({name, log->phase(), log->totals_since_mark(), log->version()});
   }
   return views;
 }

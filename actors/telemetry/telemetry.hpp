@@ -53,6 +53,12 @@ class ActivityLog {
   std::optional<Span> current() const;
   /// What the process of an actor elsewhere says of the time since the mark; its spans are not known here.
   void report(const ActorTime& since_mark);
+  /// Likewise what it is at, and the policy version that it holds.
+  void report(const std::string& phase, std::optional<std::uint64_t> version);
+  /// What it is at, here or elsewhere; empty: it has not said.
+  std::string phase() const;
+  /// Of an actor elsewhere.
+  std::optional<std::uint64_t> version() const;
 
  private:
   struct State;
@@ -93,6 +99,7 @@ struct RunOverview {
 struct ActorView {
   std::string name, phase;
   ActorTime time;
+  std::optional<std::uint64_t> version;  // that it holds; none: not known, or it is in this process
 };
 
 /// Safe from any thread.
@@ -107,7 +114,8 @@ class Telemetry {
   /// this object.
   ActivityLog& activity(const std::string& actor);
   double seconds_since_start() const;
-  /// The run began that long before this process took part in it: times count from there. Before any actor reports.
+  /// The run began that long before this process took part in it: times count from there. What metrics.jsonl of the run
+  /// directory already had of this run is not said again on the terminal. Before any actor reports.
   void began_before(double seconds);
   /// Lines to log.jsonl and, from info up, to the terminal. `events` go there by themselves.
   spdlog::logger& log();
@@ -118,11 +126,13 @@ class Telemetry {
   enum class Origin { here, elsewhere };
   void record(const RolloutUpdateRecord& update, Origin origin = Origin::here);
   void record(const SupervisedRecord& update, Origin origin = Origin::here);
-  /// Who else is to hear each record of an update and of the ledger, in the recording thread. Set before there are any.
+  /// Who else is to hear each event and each record of an update and of the ledger, in the recording thread. Set before
+  /// there are any records. `events` is called under the lock of all records.
   struct Listener {
     std::function<void(const RolloutUpdateRecord&)> rollouts;
     std::function<void(const SupervisedRecord&)> supervised;
     std::function<void(const LedgerRecord&)> ledger;
+    std::function<void(const EventRecord&)> events;
   };
   void listen(Listener listener);
   void record(const EvaluationRecord& evaluation);
@@ -130,6 +140,8 @@ class Telemetry {
   void record(const LedgerRecord& ledger, Origin origin = Origin::here);
   void event(const std::string& kind,
              const std::string& text);  // restarts, refusals, gates: log, report, metrics.jsonl
+  /// Of another process, which counts it: shown here with the time that it has there.
+  void event_elsewhere(const EventRecord& event);
   void stage_ends(const StageRecord& stage);
   /// Where each rollout is written down; null: nobody asked for it.
   Lineage* lineage();

@@ -120,6 +120,21 @@ double now() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
+constexpr const char* kBegins = "events.out.tfevents.";
+constexpr const char* kEnds = ".troupe";
+
+/// Those of processes before this one go: TensorBoard would show all their points beside those of this one.
+std::filesystem::path fresh_file(const std::filesystem::path& folder) {
+  std::error_code error;  // a folder that cannot be read cannot be written either, which is told
+  std::vector<std::filesystem::path> old;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(kBegins) && name.ends_with(kEnds)) old.push_back(entry.path());
+  }
+  for (const auto& path : old) std::filesystem::remove(path, error);
+  return folder / (kBegins + std::to_string(std::llround(now())) + kEnds);
+}
+
 }  // namespace
 
 std::uint32_t crc32c(std::string_view bytes) {
@@ -212,13 +227,12 @@ TensorBoardEvent event_of(const LedgerRecord& ledger, const std::string& stage,
 }
 
 TensorBoardFile::TensorBoardFile(const std::filesystem::path& folder)
-    : file_(folder / ("events.out.tfevents." + std::to_string(std::llround(now())) + ".troupe"),
-            std::ios::binary | std::ios::trunc) {
+    : file_(fresh_file(folder), std::ios::binary | std::ios::trunc) {
   file_ << first_event_frame(now()) << std::flush;  // a failure shows at the first event
 }
 
 bool TensorBoardFile::write(TensorBoardEvent event) {
-  event.wall_time = now();
+  if (event.wall_time == 0) event.wall_time = now();
   return append(event_frame(event));
 }
 

@@ -25,7 +25,7 @@ struct TensorBoardHistogram {
 
 /// One moment of a run.
 struct TensorBoardEvent {
-  double wall_time = 0;  // seconds since 1970
+  double wall_time = 0;  // seconds since 1970; 0: when it is written
   std::int64_t step = 0;
   std::vector<std::pair<std::string, double>> scalars;
   std::vector<std::pair<std::string, TensorBoardHistogram>> histograms;
@@ -45,8 +45,9 @@ TensorBoardEvent event_of(const LedgerRecord& ledger, const std::string& stage,
 /// events.out.tfevents.* in a run directory. Used under its owner's lock.
 class TensorBoardFile {
  public:
+  /// Replaces those that are there.
   explicit TensorBoardFile(const std::filesystem::path& folder);
-  /// Now. False the first time that one is lost; true otherwise, so that a loss is reported once.
+  /// False the first time that one is lost; true otherwise, so that a loss is reported once.
   bool write(TensorBoardEvent event);
 
  private:

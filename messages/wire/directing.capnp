@@ -54,6 +54,9 @@ struct ActorTime {
   name @0 :Text;
   busySeconds @1 :Float64;   # Of the stage.
   idleSeconds @2 :Float64;
+  phase @3 :Text;            # What it is at; empty: it has not said.
+  version @4 :UInt64;        # Policy version held, of an actor in another process.
+  hasVersion @5 :Bool;
 }
 
 struct StageEnd {
@@ -123,6 +126,10 @@ struct News {
     ended @8 :StageEnd;      # A stage.
     evaluated @9 :EvaluationNote;
     over @10 :Text;          # The conductor has ended; nothing more will come. Why, for people.
+    happened :group {        # An event of the replay buffer's process: somebody joined, was lost, ...
+      kind @11 :Text;
+      text @12 :Text;        # Begins with the name of the process.
+    }
   }
 }
 

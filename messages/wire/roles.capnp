@@ -48,6 +48,7 @@ struct SiteFacts {
   tokensPerSecond @6 :Float64;   # Lately.
   busySeconds @7 :Float64;   # Of the stage.
   idleSeconds @8 :Float64;
+  phase @9 :Text;            # What it is at; empty: it has not said.
 }
 
 interface GeneratorPost {

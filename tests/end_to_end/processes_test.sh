@@ -190,6 +190,11 @@ buffer_apart() {  # and learner and broadcaster; the director is killed, which n
   balanced
   grep -qF '"updates": 200' runs/smoke/summary.json || fail "not 200 updates"
   [ "$(grep -c '"type":"update"' runs/smoke/metrics.jsonl)" = 200 ] || fail "not each update once"
+  grep -q '^resumed at update [0-9]' output || fail "the new director does not say where it goes on"
+  [ -z "$(grep -o '^rl [0-9]*/' output | sort | uniq -d)" ] || fail "an update is said twice"
+  [ "$(find runs/smoke -maxdepth 1 -name 'events.out.tfevents.*' | wc -l)" = 1 ] || fail "not one event file"
+  grep -q 'joined: replay-buffer: gen-0 ' runs/smoke/log.jsonl || fail "no events of the replay buffer's process"
+  [ "$(grep -c 'joined: replay-buffer: gen-0 ' runs/smoke/log.jsonl)" = 1 ] || fail "an event is logged twice"
   if grep -q 'link_lost: [glv][er]' runs/smoke/processes/replay-buffer/log.jsonl; then fail "others noticed"; fi
   grep -q 'the learner at 127.0.0.1:[0-9]*: weights come from there' runs/smoke/processes/broadcaster/log.jsonl ||
     fail "the broadcaster does not take weights from the learner"

@@ -1,5 +1,6 @@
 #include "actors/dashboard/dashboard.hpp"
 
+#include "actors/dashboard/state_json.hpp"
 #include "actors/dashboard/web_assets.hpp"
 #include "tests/actors/telemetry/http_client.hpp"
 #include "tests/actors/telemetry/sample_rollout.hpp"
@@ -88,6 +89,25 @@ TEST_CASE("updates that come later are added to the curves once") {
   rig.run.stages[2].rollout_updates.push_back(sample_update(1));
   CHECK(nlohmann::json::parse(rig.dashboard->history())["points"].size() == 54);
   CHECK(nlohmann::json::parse(rig.dashboard->history())["points"].size() == 54);
+}
+
+TEST_CASE("who left is told from who is lost and may come back") {
+  RunLog run = sample_run();
+  run.events = {{1, "joined", "gen-0 (generator) from 127.0.0.1:1"},
+                {1, "joined", "gen-1 (generator) from 127.0.0.1:2"},
+                {2, "left", "replay-buffer: gen-0 has left"},
+                {2, "lost", "gen-1: link_lost"}};
+  CHECK(run_json(run, 3)["left"].dump() == R"(["gen-0"])");
+  run.events.push_back({3, "joined", "replay-buffer: gen-0 (generator) from 127.0.0.1:1"});
+  CHECK(run_json(run, 3)["left"].dump() == "[]");
+}
+
+TEST_CASE("an actor in another process says its phase and version") {
+  const auto actors =
+      actors_json({{"gen-0", "decode", {1, 1}, 7}, {"learner", "train", {1, 1}, {}}});
+  CHECK(actors[0]["phase"] == "decode");
+  CHECK(actors[0]["version"] == 7);
+  CHECK_FALSE(actors[1].contains("version"));
 }
 
 TEST_CASE("a broken ledger and a token beyond the bound turn their lights red") {

@@ -4,13 +4,18 @@
 #include "actors/director/director.hpp"
 #include "actors/director/role_plans.hpp"
 #include "actors/errors.hpp"
+#include "actors/learner/learner.hpp"
 #include "actors/link/conductor_proxy.hpp"
 #include "actors/link/director_stand_in.hpp"
+#include "gpu/model/manifest.hpp"
 #include "tests/actors/link/linked_run.hpp"
+#include "tests/actors/telemetry/http_client.hpp"
 #include "tests/support/small_run.hpp"
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <caf/scoped_actor.hpp>
 #include <functional>
 #include <future>
@@ -38,9 +43,23 @@ Config synchronous() {
   return config;
 }
 
-/// The replay buffer's process, with all of the cast in it.
+/// Ends each stage at once, is told that the run is over, and stays until it is told to stop.
+caf::behavior idle_conductor(caf::event_based_actor* self, const Director& director,
+                             std::atomic<bool>* closed) {
+  return {
+      [self, director](begin_atom, std::uint32_t stage) {
+        StageEnd end;
+        end.stage = stage;
+        self->send(director, ended_atom::value, std::make_shared<const StageEnd>(end));
+      },
+      [closed](close_atom, const std::string&) { *closed = true; },
+      [self](stop_atom) { self->quit(); },
+  };
+}
+
+/// The replay buffer's process, with all of the cast in it, or with an idle conductor.
 struct Buffer {
-  explicit Buffer(Config chosen, double away_seconds = 600)
+  explicit Buffer(Config chosen, double away_seconds = 600, bool idle = false)
       : config(std::move(chosen)), materials(gather(config)) {
     DirectorStandInPlan standing;
     for (const StageConfig& stage : config.stages)
@@ -52,7 +71,7 @@ struct Buffer {
     const auto tell = [to = stand_in](const auto& record) {
       caf::anon_send(to, news_atom::value, NewsBody(record));
     };
-    run.telemetry->listen({tell, tell, tell});
+    run.telemetry->listen({tell, tell, tell, tell});
     OfficePlan door;
     door.listen = "127.0.0.1:0";
     door.limits = patient_limits();
@@ -63,11 +82,14 @@ struct Buffer {
     door.telemetry = run.telemetry.get();
     office = std::make_unique<Office>(door);
     plan = {&config, &materials, support::bigram_backends(), run.telemetry.get(), office.get(), {}};
-    caf::anon_send(stand_in, join_atom::value,
-                   caf::actor_cast<Conductor>(system.spawn<caf::detached>(
-                       conductor, std::cref(plan), caf::actor_cast<Director>(stand_in))));
+    const auto leader = caf::actor_cast<Director>(stand_in);
+    led = idle ? caf::actor_cast<Conductor>(system.spawn(idle_conductor, leader, &closed))
+               : caf::actor_cast<Conductor>(
+                     system.spawn<caf::detached>(conductor, std::cref(plan), leader));
+    caf::anon_send(stand_in, join_atom::value, led);
   }
   ~Buffer() {
+    caf::anon_send(std::exchange(led, nullptr), stop_atom::value);
     caf::anon_send(stand_in, close_atom::value, std::string("the test is over"));
     farewell();
     run.telemetry->listen({});
@@ -91,23 +113,16 @@ struct Buffer {
   caf::actor stand_in;
   std::unique_ptr<Office> office;
   ConductorPlan plan;
+  Conductor led;
+  std::atomic<bool> closed = false;  // told to an idle conductor
 };
 
 /// The director's process.
 struct Led {
   Led(Config chosen, const std::string& address)
       : config(std::move(chosen)), materials(gather(config)) {
-    ChairPlan sitting;
-    sitting.name = "director";
-    sitting.role = "director";
-    sitting.gate_role = "replay-buffer";
-    sitting.addresses = {address};
-    sitting.limits = patient_limits();
-    sitting.config_digest = "digest";
-    sitting.telemetry = run.telemetry.get();
-    sitting.report = [] { return SiteReport{}; };
+    ChairPlan sitting = chair_plan(address, *run.telemetry);
     sitting.weights = weight_terms(config, materials.decoder);
-    sitting.deadlines = quick();
     sitting.system = &system;
     chair = std::make_unique<Chair>(sitting);
     plan.config = &config;
@@ -126,6 +141,19 @@ struct Led {
     chief = system.spawn<caf::detached>(director, std::cref(plan));
   }
   ~Led() { finish(); }
+  static ChairPlan chair_plan(const std::string& address, Telemetry& telemetry) {
+    ChairPlan plan;
+    plan.name = "director";
+    plan.role = "director";
+    plan.gate_role = "replay-buffer";
+    plan.addresses = {address};
+    plan.limits = patient_limits();
+    plan.config_digest = "digest";
+    plan.telemetry = &telemetry;
+    plan.report = [] { return SiteReport{}; };
+    plan.deadlines = quick();
+    return plan;
+  }
   void finish() {
     caf::scoped_actor self(system);
     if (chief) self->wait_for(chief);
@@ -163,9 +191,57 @@ struct Led {
   caf::actor chief, proxy;
 };
 
-std::string model_in_one_process() {
+Weights weights_of(const Materials& materials, PolicyVersion version) {
+  const std::uint64_t elements = gpu::manifest_of(materials.decoder).elements;
+  const auto values = std::shared_ptr<float[]>(new float[elements]);
+  std::copy(materials.weights.begin(), materials.weights.end(), values.get());
+  return {version, gpu::weights_digest(values.get(), elements), values, elements};
+}
+
+/// A director whose conductor makes updates 4 and 6 of the second stage. Returns the updates that it measured in their midst.
+std::vector<std::int32_t> measured_after(const Past& past) {
   support::TemporaryRun files;
-  Config config = synchronous();
+  const Config config = support::small_config();
+  const Materials materials = gather(config);
+  RunOutcome outcome;
+  RunPlan plan;
+  plan.config = &config;
+  plan.materials = &materials;
+  plan.backends = support::bigram_backends();
+  plan.telemetry = files.telemetry.get();
+  plan.run_directory = files.directory;
+  plan.outcome = &outcome;
+  plan.past = past;
+  std::vector<std::int32_t> measured;
+  plan.note = [&](const EvaluationNote& note) {
+    if (note.place == EvaluationNote::Place::during) measured.push_back(note.record.update);
+  };
+  caf::actor_system_config system_config;
+  caf::actor_system system(system_config);
+  plan.cast_conductor = [&](const Director& director) {
+    return caf::actor_cast<Conductor>(
+        system.spawn([&, director](caf::event_based_actor* self) -> caf::behavior {
+          return {
+              [&, self, director](begin_atom, std::uint32_t stage) {
+                if (stage == 1)
+                  for (const std::int32_t update : {4, 6})
+                    self->send(director, updated_atom::value, update, weights_of(materials, 1));
+                StageEnd end;
+                end.stage = stage;
+                self->send(director, ended_atom::value, std::make_shared<const StageEnd>(end));
+              },
+              [](stop_atom) {},
+              [self](close_atom, const std::string&) { self->quit(); },
+          };
+        }));
+  };
+  const caf::actor chief = system.spawn<caf::detached>(director, std::cref(plan));
+  caf::scoped_actor(system)->wait_for(chief);
+  CHECK(outcome.failure == "");
+  return measured;
+}
+
+RunOutcome in_one_process(const Config& config, support::TemporaryRun& files) {
   const Materials materials = gather(config);
   RunOutcome outcome;
   RunPlan plan;
@@ -182,8 +258,19 @@ std::string model_in_one_process() {
     caf::scoped_actor self(system);
     self->wait_for(chief);
   }
-  REQUIRE(outcome.failure.empty());
+  return outcome;
+}
+
+std::string model_in_one_process() {
+  support::TemporaryRun files;
+  REQUIRE(in_one_process(synchronous(), files).failure.empty());
   return read_file(files.directory / "model" / "model.safetensors");
+}
+
+std::string readiness(const Telemetry& telemetry) {
+  HttpClient client(telemetry.metrics_port());
+  client.send("GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+  return client.receive();
 }
 
 /// Each update once and in order, the ledger balanced, both stages told as they were.
@@ -220,11 +307,16 @@ void check_files(Led& led) {
 TEST_CASE("a run led from another process ends with the model that it has in one") {
   Buffer buffer(synchronous());
   Led led(synchronous(), buffer.office->address());
+  buffer.run.telemetry->event("joined", "here and gone");
   led.finish();
   CHECK(led.outcome.failure.empty());
   CHECK(buffer.farewell().empty());
   CHECK(led.model() == model_in_one_process());
   check_files(led);
+  const auto events = led.lines("event");  // of both
+  CHECK(std::count_if(events.begin(), events.end(), [](const nlohmann::json& event) {
+          return event["kind"] == "joined" && event["text"] == "here and gone";
+        }) == 1);
 }
 
 TEST_CASE("a director whose link is cut goes on where it was") {
@@ -276,6 +368,92 @@ TEST_CASE("a director that comes when all stages have ended is told of them agai
   CHECK(second.outcome.failure.empty());
   CHECK(second.model() == model_in_one_process());
   check_files(second);
+}
+
+TEST_CASE("what was measured in the midst of a stage is not measured again") {
+  Past past;
+  past.begun = {0, 1};
+  EvaluationNote known;
+  known.stage = 1;
+  known.place = EvaluationNote::Place::during;
+  known.record.update = 4;
+  past.evaluations = {known};
+  CHECK(measured_after(past) == std::vector<std::int32_t>{6});
+}
+
+TEST_CASE("a director that has said that the run is over goes with the link") {
+  Config config = synchronous();
+  config.director.request_deadline_seconds = 600;
+  Buffer buffer(config, 600, true);
+  Forwarder forwarder(buffer.office->address());
+  Led led(config, forwarder.address());
+  REQUIRE(until([&] { return buffer.closed.load(); }));
+  const auto gone = std::async(std::launch::async, [&] { led.finish(); });
+  std::chrono::milliseconds wait{10};  // longer each time: the word may not have been answered yet
+  CHECK(until([&] {
+    forwarder.cut();
+    return gone.wait_for(wait *= 2) == std::future_status::ready;
+  }));
+  CHECK(led.outcome.failure == "");
+}
+
+TEST_CASE("nothing is taken for stalled while ranks are awaited") {
+  Config config = synchronous();
+  config.director.stall_deadline_seconds = 1e-6;
+  {
+    support::TemporaryRun files;
+    CHECK(in_one_process(config, files).failure.find("director.stall-deadline-seconds") !=
+          std::string::npos);
+  }
+  support::TemporaryRun files;
+  files.telemetry->activity("learner-1").enter(kWaitForRanks, false);
+  CHECK(in_one_process(config, files).failure == "");
+}
+
+TEST_CASE("the link of one role does not stand for that of another") {
+  Config config = synchronous();
+  Buffer buffer(config, 600, true);
+  support::TemporaryRun files;
+  TelemetryOptions seen;
+  seen.run_directory = files.directory / "ready";
+  seen.quiet = true;
+  seen.metrics_port = 0;
+  seen.needs = {"link of director", "link of generator"};
+  Telemetry telemetry(seen);
+  ChairPlan plan = Led::chair_plan(buffer.office->address(), telemetry);
+  caf::actor_system_config system_config;
+  caf::actor_system system(system_config);
+  plan.weights = weight_terms(config, gather(config).decoder);
+  plan.system = &system;
+  const Chair chair(plan);
+  CHECK(until(
+      [&] { return readiness(telemetry).find("\"link of director\":true") != std::string::npos; }));
+  CHECK(readiness(telemetry).find("\"link of generator\":false") != std::string::npos);
+  telemetry.meets("link of generator", true);
+  CHECK(readiness(telemetry).rfind("HTTP/1.1 200", 0) == 0);
+}
+
+TEST_CASE("events after the conductor's end do not keep a director that has heard of it") {
+  Buffer buffer(synchronous(), 600, true);
+  const auto end_of_news = [&] {
+    std::uint64_t end = 0;
+    bool over = false;
+    caf::scoped_actor self(buffer.system);
+    self->request(buffer.stand_in, kLongest, news_atom::value, std::uint64_t{0}, false)
+        .receive(
+            [&](const NewsPage& page) {
+              end = page.end;
+              over = !page.news.empty() &&
+                     std::holds_alternative<ConductorOver>(page.news.back().body);
+            },
+            [](const caf::error&) {});
+    return over ? end : 0;
+  };
+  caf::anon_send(buffer.led, stop_atom::value);
+  REQUIRE(until([&] { return end_of_news() > 0; }));
+  const std::uint64_t end = end_of_news();
+  buffer.run.telemetry->event("left", "too late");
+  CHECK(end_of_news() == end);
 }
 
 TEST_CASE("a run without a director ends after its deadline with that reason") {

@@ -194,6 +194,10 @@ TEST_CASE("records of updates travel with the time they were made at") {
   CHECK(travelled(Published{5, 6}).version == 6);
   CHECK(travelled(StageBegun{2}).stage == 2);
   CHECK(travelled(ConductorOver{"done"}).why == "done");
+  const auto event = travelled(EventRecord{9, "joined", "replay-buffer: gen-0"});
+  CHECK(event.seconds_since_start == 1.5);  // of the news
+  CHECK(event.kind == "joined");
+  CHECK(event.text == "replay-buffer: gen-0");
 }
 
 TEST_CASE("news with a figure that is not finite are refused") {

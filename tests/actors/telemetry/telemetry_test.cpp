@@ -135,7 +135,7 @@ TEST_CASE("what is recorded of a ledger elsewhere is told and not exported") {
   const TemporaryFolder folder;
   Telemetry telemetry(quiet_options(folder));
   std::vector<LedgerRecord> told;
-  telemetry.listen({{}, {}, [&](const LedgerRecord& ledger) { told.push_back(ledger); }});
+  telemetry.listen({{}, {}, [&](const LedgerRecord& ledger) { told.push_back(ledger); }, {}});
   telemetry.stage_begins(0, "rl", "rl", 1);
   const std::string before = telemetry.metrics().expose();
   telemetry.record(sample_ledger(), Telemetry::Origin::elsewhere);
