@@ -43,8 +43,8 @@ std::shared_ptr<NcclDevice> cuda_nccl_device(const std::string& device) {
   const CudaLibrary& cuda = cuda_library();
   const std::string chosen = device == "cpu" ? device : choose_device(device, cuda);
   if (chosen == "cpu" || cuda.nccl_device == nullptr)
-    throw Error("NCCL moves the memory of GPUs, and this process computes on \"" + device +
-                "\" (CUDA: " + cuda.report.cuda_status + ")");
+    throw Error("NCCL moves the memory of GPUs, and this process computes on the CPU (device = \"" +
+                device + "\", CUDA: " + cuda.report.cuda_status + ")");
   std::shared_ptr<NcclDevice> made;
   std::string problem;
   cuda.nccl_device(std::stoi(chosen.substr(chosen.find(':') + 1)), made, problem);

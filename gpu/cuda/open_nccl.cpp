@@ -10,14 +10,14 @@
 namespace troupe::gpu {
 namespace {
 
-using HostIdle = bool (*)();
+using HostIdle = bool (*)(void* stream);
 
 class HostStream final : public DeviceStream {
  public:
   explicit HostStream(HostIdle idle_of) : idle_(idle_of) {}
-  void* handle() override { return nullptr; }
+  void* handle() override { return this; }
   float* scratch() override { return &scratch_; }
-  bool idle() override { return idle_(); }
+  bool idle() override { return idle_(this); }
 
  private:
   const HostIdle idle_;

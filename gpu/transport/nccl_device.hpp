@@ -29,7 +29,7 @@ struct NcclLibrary {
 };
 
 /// `file`: as dlopen looks it up, loaded for good. `device`: "cuda:N"; or any, if the library says by a function called
-/// troupe_nccl_host_idle that its buffers are in the machine's memory: it then tells whether all given to it is done.
+/// troupe_nccl_host_idle that its buffers are in the machine's memory: it then tells of a stream whether all given to it is done.
 /// Errors: throws gpu::Error naming what is missing and what to do.
 std::shared_ptr<const NcclLibrary> open_nccl(const std::string& file, const std::string& device);
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# usage: processes_test.sh TROUPE whole_run|killed|stopped|left|scale|interrupt|orphans|apart|learner_killed|buffer_apart|buffer_killed|relay|ranks|rank_killed|together|pods|upgrade|refused
+# usage: processes_test.sh TROUPE whole_run|killed|stopped|left|scale|interrupt|orphans|apart|learner_killed|buffer_apart|buffer_killed|relay|nccl|ranks|rank_killed|together|pods|upgrade|refused
 # Runs of several processes. Waits are polls with a deadline; no check is about time.
 set -euo pipefail
 troupe=$(realpath "$1")
@@ -200,30 +200,49 @@ buffer_apart() {  # and learner and broadcaster; the director is killed, which n
     fail "the broadcaster does not take weights from the learner"
   if grep -q link_bypassed runs/smoke/processes/*/log.jsonl; then fail "weights took a way round"; fi
 }
+takes_from_broadcaster() { grep -q 'the broadcaster at .*: weights come from there' "runs/smoke/processes/$1/log.jsonl"; }
+hands_on() { grep -q 'takes weights from here' "runs/smoke/processes/$1/log.jsonl"; }
+finds_receiver() {  # other than $1: who has weights from the broadcaster and hands them on; its name is in $receiver
+  for receiver in gen-0 gen-1; do
+    if [ "$receiver" != "$1" ] && takes_from_broadcaster "$receiver" && hands_on "$receiver"; then return; fi
+  done
+  return 1
+}
 relay() {  # on one machine one generator receives for all; it is killed, and another does
   start_long --set broadcaster.relay=tree --set network.broadcaster=127.0.0.1:0
   until_true training
-  first_source() { sed -n 's/.*the broadcaster at .*: weights come from there.*/x/p' "runs/smoke/processes/$1/log.jsonl" 2> /dev/null | grep -q x; }
-  receiver() {
-    for receives in gen-0 gen-1; do if first_source $receives; then return; fi; done
-    return 1
-  }
-  until_true receiver
-  local killed=$receives
-  hands_on() { grep -q 'takes weights from here' "runs/smoke/processes/$1/log.jsonl"; }
-  until_true hands_on "$killed"
+  until_true finds_receiver none
+  local killed=$receiver
   kill -9 "$(id_of "$killed")"
-  another() {
-    for receives in gen-0 gen-1; do
-      if [ "$receives" != "$killed" ] && first_source $receives && hands_on $receives; then return; fi
-    done
-    return 1
-  }
-  until_true another
+  until_true finds_receiver "$killed"
   until_true newer_than "$(newest_update)"
   kill -INT "$up"
   ends_with 130
   balanced
+}
+carried() { page /metrics | sed -n "s/^troupe_broadcaster_bytes_total{carrier=\"$1\"} //p"; }  # CARRIER: bytes, of who listens at $port
+carried_more() { [ "$(carried "$1")" -gt $(($2 + 4000000)) ]; }                              # CARRIER THAN
+nccl() {  # by a library made for the tests; then it fails in the midst of a version, and the stream takes over
+  [ -n "${FAKE_NCCL:-}" ] || fail "FAKE_NCCL names no library"
+  local by_nccl=(--set network.broadcaster=127.0.0.1:0 --set broadcaster.carrier=nccl --set broadcaster.nccl-library="$FAKE_NCCL"
+    --set broadcaster.nccl-deadline-seconds=5)
+  start_long "${by_nccl[@]}"
+  until_true training
+  local address carrier
+  address=$(tr -d '\n ' < runs/smoke/targets.json | sed 's/}},{/\n/g' | sed -n 's/.*"targets":\["\([^"]*\)"\].*"role":"broadcaster".*/\1/p')
+  port=${address##*:}
+  until_true carried_more nccl 0
+  for carrier in stream memfd delta; do [ "$(carried "$carrier")" = 0 ] || fail "$carrier has carried something too"; done
+  kill -9 "$(id_of gen-0)"
+  until_true joined_times gen-0 2
+  until_true carried_more nccl "$(carried nccl)"
+  kill -INT "$up"
+  ends_with 130
+  balanced
+  FAKE_NCCL_FAIL=broadcast:30 start "${by_nccl[@]}" --set stage.rl.updates=100 --set run.name=failing
+  ends_with 0
+  grep -q 'carrier: nccl to gen-[01]: .*remote process exited' runs/failing/processes/broadcaster/log.jsonl || fail "no word of the failure"
+  grep -qF '"updates": 100' runs/failing/summary.json || fail "not 100 updates"
 }
 ranks() {  # of the learner, each a process, make what threads make
   start --set replay-buffer.staleness-bound=0 --set network.learner=apart --set learner.ranks=3 \

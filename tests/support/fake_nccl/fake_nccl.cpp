@@ -43,6 +43,7 @@ struct Piece {
   char* to;
   std::size_t bytes;
   int root;
+  void* stream;
 };
 
 struct Fault {
@@ -69,6 +70,8 @@ struct Comm {
   std::uint64_t piece = 1;  // the first of `pieces`
   bool failed = false, hanging = false, leaving = false;
   std::atomic<bool> aborted{false};
+  std::mutex
+      mutex;  // guards `pieces`, `piece` and what is done with them: streams of other threads ask too
 
   /// Counts the call; goes wrong if told so.
   int begin(const std::string& call) {
@@ -80,6 +83,13 @@ struct Comm {
     return kInProgress;
   }
 
+  bool idle(void* stream) {
+    progress();
+    const std::lock_guard lock(mutex);
+    return std::none_of(pieces.begin(), pieces.end(),
+                        [&](const Piece& one) { return one.stream == stream; });
+  }
+
   bool all(const std::array<std::atomic<std::uint64_t>, kMostRanks>& counts,
            std::uint64_t least) const {
     for (int r = 0; r < size; ++r)
@@ -88,6 +98,7 @@ struct Comm {
   }
 
   void progress() {
+    const std::lock_guard lock(mutex);
     while (!pieces.empty() && !hanging && !aborted && step()) {
     }
   }
@@ -132,10 +143,12 @@ struct Id {
   char bytes[128];
 };
 
-void add(Comm& comm, Work work, const void* from, void* to, std::size_t bytes, int root) {
+void add(Comm& comm, Work work, const void* from, void* to, std::size_t bytes, int root,
+         void* stream) {
+  const std::lock_guard lock(comm.mutex);
   for (std::size_t at = 0; at < bytes; at += kArea)
     comm.pieces.push_back({work, static_cast<const char*>(from) + at, static_cast<char*>(to) + at,
-                           std::min(kArea, bytes - at), root});
+                           std::min(kArea, bytes - at), root, stream});
 }
 
 int state_of(Comm& comm) {
@@ -239,39 +252,37 @@ int ncclGroupEnd() {
   return kInProgress;
 }
 
-int ncclAllReduce(const void* from, void* to, std::size_t count, int, int, void* comm, void*) {
+int ncclAllReduce(const void* from, void* to, std::size_t count, int, int, void* comm,
+                  void* stream) {
   auto& self = *static_cast<Comm*>(comm);
   const int result = self.begin("all_reduce");
-  add(self, Work::all_reduce, from, to, count * sizeof(float), 0);
+  add(self, Work::all_reduce, from, to, count * sizeof(float), 0, stream);
   return result;
 }
 
 int ncclReduce(const void* from, void* to, std::size_t count, int, int, int root, void* comm,
-               void*) {
+               void* stream) {
   auto& self = *static_cast<Comm*>(comm);
   const int result = self.begin("reduce");
-  add(self, Work::reduce, from, to, count * sizeof(float), root);
+  add(self, Work::reduce, from, to, count * sizeof(float), root, stream);
   return result;
 }
 
-int ncclBroadcast(const void* from, void* to, std::size_t count, int, int root, void* comm, void*) {
+int ncclBroadcast(const void* from, void* to, std::size_t count, int, int root, void* comm,
+                  void* stream) {
   auto& self = *static_cast<Comm*>(comm);
   const int result = self.begin("broadcast");
-  add(self, Work::broadcast, from, to, count, root);
+  add(self, Work::broadcast, from, to, count, root, stream);
   return result;
 }
 }
 // NOLINTEND(readability-identifier-naming)
 
-/// What cudaStreamQuery tells of a real stream: whether all that was given to the process's
-/// communicators is done.
-extern "C" bool troupe_nccl_host_idle() {
+/// What cudaStreamQuery tells of a real stream: whether all that was given to it is done.
+extern "C" bool troupe_nccl_host_idle(void* stream) {
   const std::lock_guard lock(mutex);
   bool idle = true;
-  for (const auto& comm : comms) {
-    if (comm->aborted) continue;
-    comm->progress();
-    idle = idle && comm->pieces.empty();
-  }
+  for (const auto& comm : comms)
+    if (!comm->aborted) idle = comm->idle(stream) && idle;
   return idle;
 }

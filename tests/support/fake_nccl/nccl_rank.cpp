@@ -23,14 +23,14 @@ using namespace troupe;
 class HostStream final : public gpu::DeviceStream {
  public:
   explicit HostStream(const std::string& library)
-      : idle_(reinterpret_cast<bool (*)()>(
+      : idle_(reinterpret_cast<bool (*)(void*)>(
             dlsym(dlopen(library.c_str(), RTLD_NOW), "troupe_nccl_host_idle"))) {}
-  void* handle() override { return nullptr; }
+  void* handle() override { return this; }
   float* scratch() override { return &scratch_; }
-  bool idle() override { return idle_(); }
+  bool idle() override { return idle_(this); }
 
  private:
-  bool (*idle_)();
+  bool (*idle_)(void*);
   float scratch_ = 0;
 };
 
