@@ -1,5 +1,6 @@
 #include "actors/cli/office_plan.hpp"
 
+#include "actors/cli/carried_weights.hpp"
 #include "actors/cli/process.hpp"
 #include "actors/director/role_plans.hpp"
 
@@ -40,7 +41,7 @@ OfficePlan office_plan(const Config& config, const Materials& materials, const s
                            : 0;
   plan.learner_apart = config.network.learner_apart();
   plan.learner_lease_seconds = config.network.learner_lease_seconds;
-  plan.weights = weight_terms(config, materials.decoder);
+  plan.weights = carried_weights(config, materials.decoder);
   plan.deadlines = deadlines_of(config);
   plan.telemetry = &telemetry;
   return plan;

@@ -1,6 +1,7 @@
 #include "actors/cli/site_plans.hpp"
 
 #include "actors/broadcaster/broadcaster.hpp"
+#include "actors/cli/carried_weights.hpp"
 #include "actors/cli/process.hpp"
 #include "actors/director/learner_plans.hpp"
 #include "actors/director/role_plans.hpp"
@@ -86,7 +87,7 @@ MemberPlan member_plan(const Surroundings& around, const std::string& role,
 SitePlan site_plan(const Surroundings& around, const std::string& role, const std::string& name) {
   SitePlan plan{member_plan(around, role, name)};
   plan.rollouts_at_once = rollouts_per_message(around.config, around.materials);
-  plan.weights = weight_terms(around.config, around.materials.decoder);
+  plan.weights = carried_weights(around.config, around.materials.decoder);
   plan.deadlines = deadlines_of(around.config);
   plan.system = &around.system;
   const NetworkConfig& network = around.config.network;
@@ -124,7 +125,7 @@ RelayPlan relay_plan(const Surroundings& around, const std::string& name) {
   RelayPlan plan{member_plan(around, "broadcaster", name)};
   plan.address = network.broadcaster;
   plan.listen = network.listen == NetworkConfig::kOwnAddress ? network.broadcaster : network.listen;
-  plan.weights = weight_terms(around.config, around.materials.decoder);
+  plan.weights = carried_weights(around.config, around.materials.decoder);
   plan.deadlines = deadlines_of(around.config);
   plan.system = &around.system;
   plan.cast_broadcaster = [around, deadlines = plan.deadlines] {
@@ -174,7 +175,7 @@ LearnerSetup rank_setup(const Surroundings& around) {
 
 ChairPlan chair_plan(const Surroundings& around, const std::string& name) {
   ChairPlan plan{member_plan(around, "director", name)};
-  plan.weights = weight_terms(around.config, around.materials.decoder);
+  plan.weights = carried_weights(around.config, around.materials.decoder);
   plan.deadlines = deadlines_of(around.config);
   plan.system = &around.system;
   plan.report = [around, name] {
@@ -193,7 +194,7 @@ StudyPlan study_plan(const Surroundings& around, const std::string& name) {
     plan.address = network.learner;
     plan.listen = network.listen == NetworkConfig::kOwnAddress ? network.learner : network.listen;
   }
-  plan.weights = weight_terms(around.config, around.materials.decoder);
+  plan.weights = carried_weights(around.config, around.materials.decoder);
   plan.deadlines = deadlines_of(around.config);
   plan.system = &around.system;
   plan.cast_learner = [around, name](const Conductor& reporter) {

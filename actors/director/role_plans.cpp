@@ -1,8 +1,6 @@
 #include "actors/director/role_plans.hpp"
 
-#include "gpu/error.hpp"
 #include "gpu/model/manifest.hpp"
-#include "gpu/transport/nccl_device.hpp"
 
 #include <algorithm>
 #include <stdexcept>
@@ -75,18 +73,6 @@ std::uint64_t ticket_bytes(const Config& config, const Materials& materials) {
                                  static_cast<std::uint64_t>(config.replay_buffer.group_size));
 }
 
-NcclTerms nccl_terms(const Config& config) {
-  NcclTerms terms;
-  terms.deadline = std::chrono::milliseconds(
-      static_cast<std::int64_t>(config.broadcaster.nccl_deadline_seconds * 1000));
-  try {
-    terms.library = gpu::open_nccl(config.broadcaster.nccl_library, config.run.device);
-  } catch (const gpu::Error& error) {
-    terms.problem = error.what();
-  }
-  return terms;
-}
-
 }  // namespace
 
 WeightTerms weight_terms(const Config& config, const gpu::DecoderConfig& decoder) {
@@ -100,7 +86,6 @@ WeightTerms weight_terms(const Config& config, const gpu::DecoderConfig& decoder
                               entry.offset * sizeof(float)});
   if (carrier == "stream") terms.carrier = CarrierUse::stream;
   if (carrier == "memfd") terms.carrier = CarrierUse::memfd;
-  if (carrier == "nccl") terms.nccl = nccl_terms(config);
   if (delta == "always") terms.delta = DeltaUse::always;
   if (delta == "never") terms.delta = DeltaUse::never;
   return terms;

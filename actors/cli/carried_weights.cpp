@@ -1,0 +1,24 @@
+#include "actors/cli/carried_weights.hpp"
+
+#include "actors/director/role_plans.hpp"
+#include "gpu/error.hpp"
+#include "gpu/transport/nccl_device.hpp"
+
+#include <chrono>
+
+namespace troupe {
+
+WeightTerms carried_weights(const Config& config, const gpu::DecoderConfig& decoder) {
+  WeightTerms terms = weight_terms(config, decoder);
+  if (config.broadcaster.carrier != "nccl") return terms;
+  terms.nccl.deadline = std::chrono::milliseconds(
+      static_cast<std::int64_t>(config.broadcaster.nccl_deadline_seconds * 1000));
+  try {
+    terms.nccl.library = gpu::open_nccl(config.broadcaster.nccl_library, config.run.device);
+  } catch (const gpu::Error& error) {
+    terms.nccl.problem = error.what();
+  }
+  return terms;
+}
+
+}  // namespace troupe
