@@ -9,6 +9,11 @@
 #include <vector>
 
 namespace troupe {
+namespace {
+
+constexpr auto kPassedOver = 30 * kj::SECONDS;
+
+}  // namespace
 
 WeightLink::WeightLink(wire::Loop& loop, const MemberPlan& plan, std::string role,
                        wire::TlsContext* tls, Events events)
@@ -31,7 +36,6 @@ bool WeightLink::waits_for_link() const {
 
 /// Label of troupe_broadcaster_fetched_total.
 std::string WeightLink::source_name() const {
-  if (source_ == nullptr) return "gate";
   return place_.generator.empty() ? role_ : "generator";
 }
 
@@ -44,18 +48,28 @@ wire::Dial WeightLink::way() const {
 
 kj::Promise<Weights> WeightLink::fetch(WeightIntake& intake, std::uint64_t at_least,
                                        kj::Maybe<wire::WeightSource::Client>& fallback) {
-  const bool from_gate = source_ == nullptr;
+  const bool from_gate = source_ == nullptr || timer_.now() < passed_over_until_;
   auto& source = from_gate ? fallback : source_;
   if (!waits_for_link()) {
     KJ_IF_MAYBE (weights, source) {
+      const std::string from = from_gate ? "gate" : source_name();
       if (from_gate && !place_.address.empty() && !std::exchange(bypassed_, true))
-        say("link_bypassed", "is away: weights come from the " + plan_.gate_role + " meanwhile");
+        say("link_bypassed", "weights come from the " + plan_.gate_role + "'s process meanwhile");
       return intake.fetch(*weights, at_least)
-          .then([telemetry = plan_.telemetry, from = source_name()](Weights got) {
-            if (got)
-              telemetry->metrics().counter("troupe_broadcaster_fetched_total", from).Increment();
-            return got;
-          });
+          .then(
+              [telemetry = plan_.telemetry, from](Weights got) {
+                if (got)
+                  telemetry->metrics()
+                      .counter("troupe_broadcaster_fetched_total", from)
+                      .Increment();
+                return got;
+              },
+              [this, from_gate, began = timer_.now()](kj::Exception&& exception) -> Weights {
+                const bool in_time =
+                    timer_.now() - began < wire::duration(plan_.limits.call_seconds);
+                if (!from_gate && !in_time) passed_over_until_ = timer_.now() + kPassedOver;
+                kj::throwFatalException(kj::mv(exception));
+              });
     }
   }
   return KJ_EXCEPTION(DISCONNECTED, "the link is away");
@@ -66,6 +80,7 @@ void WeightLink::dial(const WeightPlace& place) {
   remote_ = nullptr;
   source_ = nullptr;
   place_ = place;
+  passed_over_until_ = kj::origin<kj::TimePoint>();
   away_since_ = timer_.now();
   bypassed_ = false;
   if (place.address.empty()) return;

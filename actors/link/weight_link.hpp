@@ -37,8 +37,8 @@ class WeightLink {
   /// nothing; without an address it hangs up.
   void dial(const WeightPlace& place);
 
-  /// Fetches from the other end of the link; or from `fallback`, where nobody is dialled or the link has been away for
-  /// limits.silence_seconds. Errors: as WeightIntake; rejects with DISCONNECTED where neither is there.
+  /// Fetches from the other end of the link; or from `fallback`, where nobody is dialled, the link has been away for
+  /// limits.silence_seconds, or the other end did not answer in time a while ago. Errors: as WeightIntake; rejects with DISCONNECTED where neither is there.
   kj::Promise<Weights> fetch(WeightIntake& intake, std::uint64_t at_least,
                              kj::Maybe<wire::WeightSource::Client>& fallback);
 
@@ -57,7 +57,9 @@ class WeightLink {
   WeightPlace place_;
   kj::Maybe<wire::WeightSource::Client> source_;  // null: the link is away
   kj::TimePoint away_since_ = kj::origin<kj::TimePoint>();
-  bool bypassed_ = false;  // said that the fallback is used
+  kj::TimePoint passed_over_until_ =
+      kj::origin<kj::TimePoint>();  // it is there, and gave nothing in time
+  bool bypassed_ = false;           // said that the fallback is used
   kj::Maybe<kj::Own<wire::Remote>> remote_;
 };
 

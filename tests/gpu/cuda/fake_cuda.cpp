@@ -10,3 +10,7 @@ void troupe_cuda_describe(troupe::gpu::DeviceReport& report) {
 void troupe_cuda_check(int device, std::string& problem) {
   problem = device == 1 ? "out of memory" : "";
 }
+
+void troupe_cuda_nccl_device(int, std::shared_ptr<troupe::gpu::NcclDevice>&, std::string& problem) {
+  problem = "no NCCL here";
+}
