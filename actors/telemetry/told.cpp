@@ -40,6 +40,8 @@ bool Told::take(const std::string& line) {
 Told read_told(const std::filesystem::path& metrics_jsonl) {
   Told told;
   std::error_code error;  // no such file: nothing was said
+  if (!std::filesystem::is_regular_file(metrics_jsonl, error))
+    return told;  // a device may have no end
   const auto written = std::filesystem::last_write_time(metrics_jsonl, error);
   if (error) return told;
   told.age_seconds =
