@@ -69,17 +69,17 @@ kj::Promise<Carried> NcclCarrier::carry(const Shipment& shipment, wire::WeightSi
     pipe->send(values, [kept = Weights(shipment.weights),
                         done = std::move(done)](const std::string& problem) { done(problem); });
   });
-  return told.then(
-      [this, pipe, sent = kj::mv(sent), bytes = values.size_bytes()](std::string refusal) mutable {
-        return sent.then([this, pipe, refusal, bytes](std::string problem) {
-          const std::string why = refusal.empty() ? problem : refusal;
-          if (!why.empty()) {
-            if (pipe_ == pipe) pipe_ = nullptr;
-            again_ = timer_.now() + kPause;
-          }
-          return Carried{why, bytes};
-        });
-      });
+  return told.then([this, pipe, sent = kj::mv(sent),
+                    bytes = values.size_bytes()](const std::string& refusal) mutable {
+    return sent.then([this, pipe, refusal, bytes](const std::string& problem) {
+      const std::string why = refusal.empty() ? problem : refusal;
+      if (!why.empty()) {
+        if (pipe_ == pipe) pipe_ = nullptr;
+        again_ = timer_.now() + kPause;
+      }
+      return Carried{why, bytes};
+    });
+  });
 }
 
 std::string NcclReceiver::identity() const {
@@ -87,7 +87,7 @@ std::string NcclReceiver::identity() const {
 }
 
 kj::Promise<std::string> NcclReceiver::receive(kj::ArrayPtr<const kj::byte> id,
-                                               std::shared_ptr<WeightInbox> inbox) {
+                                               const std::shared_ptr<WeightInbox>& inbox) {
   if (!terms_.library) return std::string("this process has no NCCL");
   gpu::NcclId wanted;
   if (id.size() != wanted.bytes.size()) return std::string("a unique id of another size");

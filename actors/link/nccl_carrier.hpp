@@ -42,7 +42,7 @@ class NcclReceiver {
   std::string identity() const;
   /// Takes all values into the inbox, from the group with that id. Answers with why it did not; empty: it did.
   kj::Promise<std::string> receive(kj::ArrayPtr<const kj::byte> id,
-                                   std::shared_ptr<WeightInbox> inbox);
+                                   const std::shared_ptr<WeightInbox>& inbox);
 
  private:
   const NcclTerms terms_;
