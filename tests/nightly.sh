@@ -28,6 +28,7 @@ chaos=(tests/chaos/kills.sh "$build/troupe" "$build/tests/chaos/check_run")
 links=(tests/chaos/links.sh "$build/troupe" "$build/tests/chaos/check_run" "$build/tests/chaos/chaos_proxy")
 part kills-demo "${chaos[@]}" demo 100
 part kills-frozen "${chaos[@]}" frozen 100
+part kills-relay env RELAY=1 APART=1 TARGETS='gen-* ver-* broadcaster director' "${chaos[@]}" demo 30
 part stops env STOP_SECONDS=30 TARGETS='gen-0 ver-0' "${chaos[@]}" frozen 4
 for seed in 1 2 3 4 5; do
   for weather in weather damaged cut_up cut_down resets; do part "links-$weather-$seed" "${links[@]}" "$weather" "$seed"; done

@@ -124,7 +124,7 @@ struct Led {
     ChairPlan sitting = chair_plan(address, *run.telemetry);
     sitting.weights = weight_terms(config, materials.decoder);
     sitting.system = &system;
-    chair = std::make_unique<Chair>(sitting);
+    chair = std::make_shared<Chair>(sitting);
     plan.config = &config;
     plan.materials = &materials;
     plan.backends = support::bigram_backends();
@@ -137,7 +137,9 @@ struct Led {
       proxy = caf::actor_cast<caf::actor>(cast);
       return cast;
     };
-    plan.note = [this](const EvaluationNote& note) { chair->note(note); };
+    plan.note = [seat = std::weak_ptr<Chair>(chair)](const EvaluationNote& note) {
+      if (const auto here = seat.lock()) here->note(note);  // die() may have been faster
+    };
     chief = system.spawn<caf::detached>(director, std::cref(plan));
   }
   ~Led() { finish(); }
@@ -187,7 +189,7 @@ struct Led {
   RunOutcome outcome;
   caf::actor_system_config system_config;
   caf::actor_system system{system_config};
-  std::unique_ptr<Chair> chair;
+  std::shared_ptr<Chair> chair;
   caf::actor chief, proxy;
 };
 
