@@ -61,6 +61,20 @@ if [ "$status" != 0 ] && [ "$failed" = 0 ]; then  # such as a test program that 
   failed=1
 fi
 [ "$passed" -gt 0 ] || status=1
+# What failed stands far above, among much else: once more.
+[ "$status" = 0 ] || awk '
+  function plain(text) {
+    gsub(/&quot;/, "\"", text); gsub(/&apos;/, "'"'"'", text); gsub(/&lt;/, "<", text); gsub(/&gt;/, ">", text)
+    gsub(/&amp;/, "\\&", text)
+    return substr(text, 1, 300)
+  }
+  /<testcase/ { failed = /status="fail"/ && match($0, /name="[^"]*"/); test_case = "" }
+  /<testcase/ && failed { print "failed: " plain(substr($0, RSTART + 6, RLENGTH - 7)) }
+  /^TEST CASE:/ { test_case = $0 }
+  failed && /ERROR: |^  values: |^  logged: |^FAIL|: FAILED/ {
+    if (test_case != "") print "  " plain(test_case)
+    test_case = ""; print "    " plain($0)
+  }' "$results"
 line="$passed passed, $failed failed"
 [ "$skipped" = 0 ] || line+=", $skipped skipped"
 echo "$line"

@@ -284,6 +284,10 @@ struct Chief {
     const std::lock_guard lock(mutex);
     return cast;
   }
+  bool has_broadcaster() {
+    const std::lock_guard lock(mutex);
+    return !relays.empty();
+  }
   std::vector<std::string> ended() {
     const std::lock_guard lock(mutex);
     return ends;

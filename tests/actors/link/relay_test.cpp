@@ -27,9 +27,9 @@ TEST_CASE("a stage whose weights go through a broadcaster elsewhere ends with th
   check_stage(chief);
   // The generator had every version from there, and none from here.
   CHECK(relay.handed() > chief.parts.options.updates / 2);
-  CHECK(chief.run.telemetry->metrics()
-            .gauge("troupe_broadcaster_subscriber_lag_versions", "gen-0")
-            .Value() == 0);
+  auto& lag =
+      chief.run.telemetry->metrics().gauge("troupe_broadcaster_subscriber_lag_versions", "gen-0");
+  CHECK(until([&] { return lag.Value() == 0; }));  // the last version's fetch may be under way
   chief.office->dismiss("the run is over");
   CHECK(relay.relay->wait().kind == SiteEnd::Kind::dismissed);
 }
@@ -160,7 +160,7 @@ TEST_CASE("who took weights from a generator that is lost takes them from the on
 TEST_CASE("who cannot reach the generator that it is sent to takes weights where all join") {
   Papers papers;
   SmallStageOptions options;
-  options.updates = 400;
+  options.updates = 100;
   Chief chief(options, papers.of(pki::Role::director, "main"), 60, false, false, 1);
   const auto ver = papers.of(pki::Role::verifier, "ver-0");
   // Its certificate is revoked once it has joined: it stays, but whoever dials it is warned.
@@ -168,7 +168,6 @@ TEST_CASE("who cannot reach the generator that it is sent to takes weights where
     plan.host = "host-of-gen-0";
     plan.tls = papers.of(pki::Role::generator, "gen-0");
     plan.relay_listen = "127.0.0.1:0";
-    plan.limits.silence_seconds = 0.3;
   });
   REQUIRE(until([&] { return chief.actors().contains("gen-0"); }));
   papers.authority.revoke("gen-0");
