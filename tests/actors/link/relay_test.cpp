@@ -27,9 +27,10 @@ TEST_CASE("a stage whose weights go through a broadcaster elsewhere ends with th
   check_stage(chief);
   // The generator had every version from there, and none from here.
   CHECK(relay.handed() > chief.parts.options.updates / 2);
-  auto& lag =
-      chief.run.telemetry->metrics().gauge("troupe_broadcaster_subscriber_lag_versions", "gen-0");
-  CHECK(until([&] { return lag.Value() == 0; }));  // the last version's fetch may be under way
+  // Nobody needs the version of the last update.
+  CHECK(chief.run.telemetry->metrics()
+            .gauge("troupe_broadcaster_subscriber_lag_versions", "gen-0")
+            .Value() <= 1);
   chief.office->dismiss("the run is over");
   CHECK(relay.relay->wait().kind == SiteEnd::Kind::dismissed);
 }
