@@ -150,6 +150,9 @@ inline Deadlines quick() {
   return {seconds(6)};
 }
 
+/// Of who waits for that long before it goes another way. A busy machine must not be silent for that long itself.
+constexpr double kBriefSilence = 1.5;
+
 inline wire::LinkLimits patient_limits() {
   wire::LinkLimits limits;
   limits.silence_seconds = 5;

@@ -58,7 +58,7 @@ TEST_CASE("generators take weights from the director's process while a broadcast
   options.updates = 40;
   Chief chief(options, {}, 60, true);
   Role generating(chief, "gen-0", "generator", chief.office->address(),
-                  [](SitePlan& plan) { plan.limits.silence_seconds = 0.3; });
+                  [](SitePlan& plan) { plan.limits.silence_seconds = kBriefSilence; });
   Role grading(chief, "ver-0", "verifier", chief.office->address());
   auto relay = std::make_unique<RelayProcess>(chief, chief.office->address(), std::nullopt);
   chief.begin();
@@ -172,7 +172,7 @@ TEST_CASE("who cannot reach the generator that it is sent to takes weights where
   });
   REQUIRE(until([&] { return chief.actors().contains("gen-0"); }));
   papers.authority.revoke("gen-0");
-  Link second(chief, "gen-1", papers.of(pki::Role::generator, "gen-1"), 0.3);
+  Link second(chief, "gen-1", papers.of(pki::Role::generator, "gen-1"), kBriefSilence);
   Role grading(chief, "ver-0", "verifier", chief.office->address(),
                [&](SitePlan& plan) { plan.tls = ver; });
   chief.begin();

@@ -69,7 +69,7 @@ TEST_CASE("a broadcaster that cannot reach the learner's gate takes weights from
   Chief chief({}, {}, 60, true, true);
   StudyProcess study(chief, chief.office->address(), {}, "127.0.0.1:1");
   REQUIRE(until([&] { return chief.enlisted == 1; }));
-  RelayProcess relay(chief, chief.office->address(), {}, 0.3);
+  RelayProcess relay(chief, chief.office->address(), {}, kBriefSilence);
   Role generating(chief, "gen-0", "generator", chief.office->address());
   Role grading(chief, "ver-0", "verifier", chief.office->address());
   REQUIRE(until([&] { return chief.enlisted == 3 && relay.casts == 1; }));
