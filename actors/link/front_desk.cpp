@@ -338,7 +338,12 @@ kj::Promise<void> FrontDesk::stop_learner(Seat& seat) {
 
 kj::Promise<Weights> FrontDesk::learner_weights(Seat& seat, std::uint64_t at_least) {
   KJ_REQUIRE(intake_.has_value(), "nothing is cast here");
-  KJ_IF_MAYBE (source, seat.sites.learner_weights) return intake_->fetch(*source, at_least);
+  KJ_IF_MAYBE (source, seat.sites.learner_weights) {
+    return intake_->fetch(*source, at_least).then([this](Weights weights) {
+      if (weights) dispatch_.note(weights);
+      return weights;
+    });
+  }
   return KJ_EXCEPTION(DISCONNECTED, "the process is away");
 }
 

@@ -46,6 +46,21 @@ void WeightDispatch::source_gone() {
       caf::anon_send(packer, forget_atom::value);
 }
 
+void WeightDispatch::note(const Weights& attested) {
+  digests_.note(attested.version(), attested.header().getSha256());
+  for (auto& waiting : waiting_) waiting->fulfill();
+  waiting_.clear();
+}
+
+/// Once it has come, or never will.
+kj::Promise<void> WeightDispatch::noted(std::uint64_t version) {
+  if (!digests_.awaits(version)) return kj::READY_NOW;
+  std::erase_if(waiting_, [](auto& waiting) { return !waiting->isWaiting(); });
+  auto paf = kj::newPromiseAndFulfiller<void>();
+  waiting_.push_back(kj::mv(paf.fulfiller));
+  return paf.promise.then([this, version] { return noted(version); });
+}
+
 /// The one of this broadcaster, which ends with it.
 caf::actor WeightDispatch::packer_for(const Broadcaster& broadcaster) {
   std::erase_if(packers_,
@@ -101,10 +116,22 @@ kj::Promise<void> WeightDesk::next(NextContext context) {
                        terms_.deadline)
       .then([this, context](Shipment shipment) mutable -> kj::Promise<void> {
         if (!shipment.weights) return kj::READY_NOW;  // none yet
+        dispatch_.note(shipment.weights);
         const auto asked = context.getParams();
         return send(shipment, asked.getReceiver(), asked.getSink()).then([context]() mutable {
           context.getResults().setSent(true);
         });
+      });
+}
+
+kj::Promise<void> WeightDesk::digest(DigestContext context) {
+  const std::uint64_t version = context.getParams().getVersion();
+  const auto patience = std::chrono::duration_cast<std::chrono::nanoseconds>(terms_.deadline / 3);
+  return dispatch_.noted(version)
+      .exclusiveJoin(dispatch_.timer_.afterDelay(patience.count() * kj::NANOSECONDS))
+      .then([this, context, version]() mutable {
+        if (const Sha256* found = dispatch_.digests_.find(version))
+          context.getResults().setSha256(kj::arrayPtr(found->data(), found->size()));
       });
 }
 

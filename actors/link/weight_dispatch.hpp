@@ -2,6 +2,7 @@
 // Where versions of the weights leave for other processes.
 #include "actors/link/carriers.hpp"
 #include "actors/link/desks.hpp"
+#include "actors/link/digest_book.hpp"
 #include "actors/link/nccl_carrier.hpp"
 #include "actors/link/packer.hpp"
 
@@ -31,12 +32,15 @@ class WeightDispatch {
     return source(
         std::move(terms), [broadcaster] { return broadcaster; }, std::move(who));
   }
+  /// A version that came in attested from who made it: others may ask for its digest.
+  void note(const Weights& attested);
   /// The run is over: nothing is packed any more, and no actor of this is left.
   void close();
 
  private:
   friend class WeightDesk;
   void source_gone();
+  kj::Promise<void> noted(std::uint64_t version);
   caf::actor packer_for(const Broadcaster& broadcaster);
 
   kj::Timer& timer_;
@@ -44,6 +48,8 @@ class WeightDispatch {
   Telemetry& telemetry_;
   kj::Maybe<kj::Own<wire::MemoryDoor>> door_;           // none: the stream carries all
   std::map<caf::actor_addr, caf::actor_addr> packers_;  // by broadcaster
+  DigestBook digests_;
+  std::vector<kj::Own<kj::PromiseFulfiller<void>>> waiting_;  // for the next digest
   std::size_t sources_ = 0;
   bool closed_ = false;
   std::shared_ptr<WeightDispatch*> self_ = std::make_shared<WeightDispatch*>(this);  // null: gone
@@ -56,6 +62,7 @@ class WeightDesk final : public wire::WeightSource::Server {
              std::string who);
   ~WeightDesk() noexcept(false);
   kj::Promise<void> next(NextContext context) override;
+  kj::Promise<void> digest(DigestContext context) override;
 
  private:
   kj::Promise<void> send(const Shipment& shipment, wire::WeightReceiver::Reader receiver,

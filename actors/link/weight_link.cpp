@@ -11,7 +11,7 @@
 namespace troupe {
 namespace {
 
-constexpr auto kPassedOver = 30 * kj::SECONDS;
+constexpr kj::Duration kPassedOver = 30 * kj::SECONDS, kForGood = 365 * kj::DAYS;
 
 }  // namespace
 
@@ -55,24 +55,63 @@ kj::Promise<Weights> WeightLink::fetch(WeightIntake& intake, std::uint64_t at_le
       const std::string from = from_gate ? "gate" : source_name();
       if (from_gate && !place_.address.empty() && !std::exchange(bypassed_, true))
         say("link_bypassed", "weights come from the " + plan_.gate_role + "'s process meanwhile");
+      const WeightPlace place = from_gate ? WeightPlace{} : place_;
       return intake.fetch(*weights, at_least)
-          .then(
-              [telemetry = plan_.telemetry, from](Weights got) {
-                if (got)
-                  telemetry->metrics()
-                      .counter("troupe_broadcaster_fetched_total", from)
-                      .Increment();
-                return got;
-              },
-              [this, from_gate, began = timer_.now()](kj::Exception&& exception) -> Weights {
-                const bool in_time =
-                    timer_.now() - began < wire::duration(plan_.limits.call_seconds);
-                if (!from_gate && !in_time) passed_over_until_ = timer_.now() + kPassedOver;
-                kj::throwFatalException(kj::mv(exception));
-              });
+          .catch_([this, place, began = timer_.now()](kj::Exception&& exception) -> Weights {
+            if (timer_.now() - began >= wire::duration(plan_.limits.call_seconds))
+              pass_over(place, kPassedOver);
+            kj::throwFatalException(kj::mv(exception));
+          })
+          .then([this, place, &intake, &fallback](Weights got) -> kj::Promise<Weights> {
+            if (!got || place.generator.empty()) return got;
+            return vouched(place, intake, got, fallback);
+          })
+          .then([telemetry = plan_.telemetry, from](Weights got) {
+            if (got)
+              telemetry->metrics().counter("troupe_broadcaster_fetched_total", from).Increment();
+            return got;
+          });
     }
   }
   return KJ_EXCEPTION(DISCONNECTED, "the link is away");
+}
+
+/// The values hash to what the header says; that the run published them under that number is for others to say.
+kj::Promise<Weights> WeightLink::vouched(const WeightPlace& place, WeightIntake& intake,
+                                         Weights got,
+                                         kj::Maybe<wire::WeightSource::Client>& witness) {
+  KJ_IF_MAYBE (source, witness) {
+    auto request = source->digestRequest();
+    request.setVersion(got.version());
+    return timer_.timeoutAfter(wire::duration(plan_.limits.call_seconds), request.send())
+        .then([this, place, &intake, got](auto&& results) -> Weights {
+          const auto digest = results.getSha256();
+          if (digest == got.header().getSha256()) return got;
+          intake.forget();
+          if (digest.size() > 0) return forged(place, got.version());
+          pass_over(place, kPassedOver);
+          kj::throwFatalException(
+              KJ_EXCEPTION(OVERLOADED, "nobody vouches for a version", place.generator.c_str()));
+        });
+  }
+  intake.forget();
+  return KJ_EXCEPTION(DISCONNECTED, "the link is away, so nobody vouches for weights");
+}
+
+/// Whoever did that once is not asked again.
+Weights WeightLink::forged(const WeightPlace& place, std::uint64_t version) {
+  const std::string what = place.generator + " gave values that were never published as version " +
+                           std::to_string(version);
+  plan_.telemetry->metrics().counter("troupe_broadcaster_checksum_mismatch_total").Increment();
+  plan_.telemetry->event("weights_forged", what);
+  pass_over(place, kForGood);
+  kj::throwFatalException(KJ_EXCEPTION(FAILED, "digest_mismatch: a version is forged", what));
+}
+
+/// Weights come from the fallback meanwhile, unless they come from another place by now.
+void WeightLink::pass_over(const WeightPlace& place, kj::Duration period) {
+  if (place.address.empty() || !(place == place_)) return;
+  passed_over_until_ = timer_.now() + period;
 }
 
 void WeightLink::dial(const WeightPlace& place) {

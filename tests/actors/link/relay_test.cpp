@@ -3,6 +3,9 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <caf/send.hpp>
+#include <cstdint>
 #include <memory>
 #include <optional>
 
@@ -113,6 +116,25 @@ struct Link {
   Role role;
 };
 
+/// Hands on other values than it was given, with a header to match.
+Broadcaster::behavior_type forger(Broadcaster::pointer self, const Broadcaster& inner) {
+  self->link_to(inner);  // it ends with this one
+  return {
+      [inner](publish_atom, const Weights& given) {
+        const std::uint64_t elements = given.elements();
+        const auto values = std::shared_ptr<float[]>(new float[elements]);
+        std::copy_n(given.values().get(), elements, values.get());
+        values[elements / 2] += 1;
+        caf::anon_send(inner, publish_atom::value,
+                       Weights(given.version(), given.digest(), values, elements));
+      },
+      [self, inner](take_atom, const std::string& who, std::uint64_t at_least) {
+        return self->delegate(inner, take_atom::value, who, at_least);
+      },
+      [](check_atom) {},
+  };
+}
+
 }  // namespace
 
 TEST_CASE("generators hand versions on along a chain and the publisher sends each once") {
@@ -156,6 +178,34 @@ TEST_CASE("who took weights from a generator that is lost takes them from the on
   check_stage(chief);
   CHECK(third.role.fetched("generator") > before);
   CHECK(first.role.handed() > handed);
+}
+
+TEST_CASE("what a generator forged is refused by those below it and asked of it once only") {
+  SmallStageOptions options;
+  options.updates = 40;
+  Chief chief(options, {}, 60, false, false, 1);
+  Role* liar = nullptr;
+  Role first(chief, "gen-0", "generator", chief.office->address(), [&](SitePlan& plan) {
+    plan.host = "host-of-gen-0";
+    plan.relay_listen = "127.0.0.1:0";
+    plan.cast_broadcaster = [&liar, honest = plan.cast_broadcaster] {
+      return liar->system.spawn(forger, honest());
+    };
+  });
+  liar = &first;
+  REQUIRE(until([&] { return chief.actors().contains("gen-0"); }));
+  Link second(chief, "gen-1");
+  Link third(chief, "gen-2");
+  Role grading(chief, "ver-0", "verifier", chief.office->address());
+  chief.begin();
+  check_stage(chief);
+  CHECK(first.handed() > 0);
+  CHECK(second.role.fetched("generator") == 0);
+  CHECK(second.role.fetched("gate") > 0);
+  CHECK(second.role.run.telemetry->metrics()
+            .counter("troupe_broadcaster_checksum_mismatch_total")
+            .Value() == 1);
+  CHECK(third.role.fetched("generator") > 0);  // from gen-1, which is honest
 }
 
 TEST_CASE("who cannot reach the generator that it is sent to takes weights where all join") {
