@@ -47,7 +47,7 @@ void WeightDispatch::source_gone() {
 }
 
 void WeightDispatch::note(const Weights& attested) {
-  digests_.note(attested.version(), attested.header().getSha256());
+  digests_.note(attested.header());
   for (auto& waiting : waiting_) waiting->fulfill();
   waiting_.clear();
 }
@@ -130,8 +130,11 @@ kj::Promise<void> WeightDesk::digest(DigestContext context) {
   return dispatch_.noted(version)
       .exclusiveJoin(dispatch_.timer_.afterDelay(patience.count() * kj::NANOSECONDS))
       .then([this, context, version]() mutable {
-        if (const Sha256* found = dispatch_.digests_.find(version))
-          context.getResults().setSha256(kj::arrayPtr(found->data(), found->size()));
+        const Digests found = dispatch_.digests_.find(version);
+        auto results = context.getResults();
+        results.setSha256(kj::StringPtr(found.sha256.c_str(), found.sha256.size()).asBytes());
+        results.setDigest(found.digest);
+        results.setNewest(dispatch_.digests_.newest());
       });
 }
 

@@ -1,5 +1,8 @@
 #include "actors/link/weight_link.hpp"
 
+#include "actors/errors.hpp"
+#include "actors/link/bridge.hpp"
+#include "actors/link/digest_book.hpp"
 #include "messages/wire/network.hpp"
 
 #include <kj/debug.h>
@@ -48,63 +51,82 @@ wire::Dial WeightLink::way() const {
 
 kj::Promise<Weights> WeightLink::fetch(WeightIntake& intake, std::uint64_t at_least,
                                        kj::Maybe<wire::WeightSource::Client>& fallback) {
-  const bool from_gate = source_ == nullptr || timer_.now() < passed_over_until_;
+  const bool from_gate = source_ == nullptr || timer_.now() < passed_over_until_ || skipped_;
   auto& source = from_gate ? fallback : source_;
-  if (!waits_for_link()) {
-    KJ_IF_MAYBE (weights, source) {
-      const std::string from = from_gate ? "gate" : source_name();
-      if (from_gate && !place_.address.empty() && !std::exchange(bypassed_, true))
-        say("link_bypassed", "weights come from the " + plan_.gate_role + "'s process meanwhile");
-      const WeightPlace place = from_gate ? WeightPlace{} : place_;
-      return intake.fetch(*weights, at_least)
-          .catch_([this, place, began = timer_.now()](kj::Exception&& exception) -> Weights {
-            if (timer_.now() - began >= wire::duration(plan_.limits.call_seconds))
-              pass_over(place, kPassedOver);
-            kj::throwFatalException(kj::mv(exception));
-          })
-          .then([this, place, &intake, &fallback](Weights got) -> kj::Promise<Weights> {
-            if (!got || place.generator.empty()) return got;
-            return vouched(place, intake, got, fallback);
-          })
-          .then([telemetry = plan_.telemetry, from](Weights got) {
-            if (got)
-              telemetry->metrics().counter("troupe_broadcaster_fetched_total", from).Increment();
-            return got;
-          });
-    }
-  }
-  return KJ_EXCEPTION(DISCONNECTED, "the link is away");
+  const WeightPlace place = from_gate ? WeightPlace{} : place_;
+  const bool handed_on = !place.generator.empty();
+  // Without a witness what is handed on is of no use.
+  if (source == nullptr || waits_for_link() || (handed_on && fallback == nullptr))
+    return KJ_EXCEPTION(DISCONNECTED, "the link is away");
+  const std::string from = from_gate ? "gate" : source_name();
+  if (from_gate && !place_.address.empty() && !std::exchange(bypassed_, true))
+    say("link_bypassed", "weights come from the " + plan_.gate_role + "'s process meanwhile");
+  skipped_ = false;
+  return intake.fetch(KJ_ASSERT_NONNULL(source), at_least)
+      .catch_([this, place, handed_on, began = timer_.now()](kj::Exception&& exception) -> Weights {
+        const bool late = timer_.now() - began >= wire::duration(plan_.limits.call_seconds);
+        if (late || (handed_on && code_of(to_error(exception)) == Errc::digest_mismatch))
+          pass_over(place, kPassedOver);
+        kj::throwFatalException(kj::mv(exception));
+      })
+      .then([this, place, handed_on, at_least, &intake,
+             &fallback](Weights got) -> kj::Promise<Weights> {
+        if (!handed_on) return got;
+        return asked_of(fallback, got ? got.version() : 0)
+            .then([this, place, at_least, &intake, got](auto&& known) -> Weights {
+              if (!got) return behind(place, known.getNewest() >= at_least);
+              return vouched(place, intake, got, at_least, known);
+            });
+      })
+      .then([telemetry = plan_.telemetry, from](Weights got) {
+        if (got) telemetry->metrics().counter("troupe_broadcaster_fetched_total", from).Increment();
+        return got;
+      });
 }
 
-/// The values hash to what the header says; that the run published them under that number is for others to say.
-kj::Promise<Weights> WeightLink::vouched(const WeightPlace& place, WeightIntake& intake,
-                                         Weights got,
-                                         kj::Maybe<wire::WeightSource::Client>& witness) {
+WeightLink::Known WeightLink::asked_of(kj::Maybe<wire::WeightSource::Client>& witness,
+                                       std::uint64_t version) {
   KJ_IF_MAYBE (source, witness) {
     auto request = source->digestRequest();
-    request.setVersion(got.version());
-    return timer_.timeoutAfter(wire::duration(plan_.limits.call_seconds), request.send())
-        .then([this, place, &intake, got](auto&& results) -> Weights {
-          const auto digest = results.getSha256();
-          if (digest == got.header().getSha256()) return got;
-          intake.forget();
-          if (digest.size() > 0) return forged(place, got.version());
-          pass_over(place, kPassedOver);
-          kj::throwFatalException(
-              KJ_EXCEPTION(OVERLOADED, "nobody vouches for a version", place.generator.c_str()));
-        });
+    request.setVersion(version);
+    return timer_.timeoutAfter(wire::duration(plan_.limits.call_seconds), Known(request.send()));
   }
-  intake.forget();
   return KJ_EXCEPTION(DISCONNECTED, "the link is away, so nobody vouches for weights");
 }
 
-/// Whoever did that once is not asked again.
-Weights WeightLink::forged(const WeightPlace& place, std::uint64_t version) {
-  const std::string what = place.generator + " gave values that were never published as version " +
-                           std::to_string(version);
+/// Who has nothing newer for long, though there is, is passed over.
+Weights WeightLink::behind(const WeightPlace& place, bool there_is) {
+  if (!there_is) behind_since_ = nullptr;
+  KJ_IF_MAYBE (since, behind_since_) {
+    if (timer_.now() - *since >= wire::duration(plan_.limits.call_seconds))
+      pass_over(place, kPassedOver);
+  } else if (there_is) {
+    behind_since_ = timer_.now();
+  }
+  return {};
+}
+
+/// The values hash to what the header says; that the run published them like that is for the witness to say.
+Weights WeightLink::vouched(const WeightPlace& place, WeightIntake& intake, const Weights& got,
+                            std::uint64_t at_least,
+                            wire::WeightSource::DigestResults::Reader known) {
+  const auto sha256 = known.getSha256().asChars();
+  const Digests witness{{sha256.begin(), sha256.size()}, known.getDigest()};
+  const Vouched found = vouch(got.header(), at_least, witness, known.getNewest());
+  behind_since_ = nullptr;
+  if (found == Vouched::good) return got;
+  intake.forget();
+  const std::string what = place.generator + " gave version " + std::to_string(got.version());
+  if (found == Vouched::skipped) {
+    skipped_ = place == place_;
+    kj::throwFatalException(KJ_EXCEPTION(OVERLOADED, "the witness skipped it", what));
+  }
+  // Whoever forged once is not asked again.
+  pass_over(place, found == Vouched::forged ? kForGood : kPassedOver);
+  if (found != Vouched::forged)
+    kj::throwFatalException(KJ_EXCEPTION(OVERLOADED, "it is older, or nobody knows it", what));
   plan_.telemetry->metrics().counter("troupe_broadcaster_checksum_mismatch_total").Increment();
-  plan_.telemetry->event("weights_forged", what);
-  pass_over(place, kForGood);
+  plan_.telemetry->event("weights_forged", what + ", which was never published like that");
   kj::throwFatalException(KJ_EXCEPTION(FAILED, "digest_mismatch: a version is forged", what));
 }
 
@@ -120,6 +142,8 @@ void WeightLink::dial(const WeightPlace& place) {
   source_ = nullptr;
   place_ = place;
   passed_over_until_ = kj::origin<kj::TimePoint>();
+  behind_since_ = nullptr;
+  skipped_ = false;
   away_since_ = timer_.now();
   bypassed_ = false;
   if (place.address.empty()) return;

@@ -39,14 +39,16 @@ class WeightLink {
 
   /// Fetches from the other end of the link; or from `fallback`, where nobody is dialled, the link has been away for
   /// limits.silence_seconds, or the other end did not answer in time a while ago. What another generator gave is only taken if the
-  /// `fallback` knows it by the same SHA-256. Errors: as WeightIntake; rejects with DISCONNECTED where neither is there.
+  /// `fallback` knows it by the same digests. Errors: as WeightIntake; rejects with DISCONNECTED where neither is there.
   kj::Promise<Weights> fetch(WeightIntake& intake, std::uint64_t at_least,
                              kj::Maybe<wire::WeightSource::Client>& fallback);
 
  private:
-  kj::Promise<Weights> vouched(const WeightPlace& place, WeightIntake& intake, Weights got,
-                               kj::Maybe<wire::WeightSource::Client>& witness);
-  [[noreturn]] Weights forged(const WeightPlace& place, std::uint64_t version);
+  using Known = kj::Promise<capnp::Response<wire::WeightSource::DigestResults>>;
+  Known asked_of(kj::Maybe<wire::WeightSource::Client>& witness, std::uint64_t version);
+  Weights vouched(const WeightPlace& place, WeightIntake& intake, const Weights& got,
+                  std::uint64_t at_least, wire::WeightSource::DigestResults::Reader known);
+  Weights behind(const WeightPlace& place, bool there_is);
   void pass_over(const WeightPlace& place, kj::Duration period);
   bool waits_for_link() const;
   std::string source_name() const;
@@ -64,7 +66,9 @@ class WeightLink {
   kj::TimePoint away_since_ = kj::origin<kj::TimePoint>();
   kj::TimePoint passed_over_until_ =
       kj::origin<kj::TimePoint>();  // it is there, and gave nothing in time or nothing good
-  bool bypassed_ = false;           // said that the fallback is used
+  kj::Maybe<kj::TimePoint> behind_since_ = nullptr;  // it has nothing newer, though there is
+  bool skipped_ = false;                             // the next version comes from the fallback
+  bool bypassed_ = false;                            // said that the fallback is used
   kj::Maybe<kj::Own<wire::Remote>> remote_;
 };
 

@@ -102,11 +102,13 @@ namespace {
 /// A generator on a host of its own that hands on what it holds.
 struct Link {
   Link(Chief& chief, const std::string& name, const std::optional<wire::TlsFiles>& tls = {},
-       double silence_seconds = patient_limits().silence_seconds)
+       double silence_seconds = patient_limits().silence_seconds,
+       double call_seconds = patient_limits().call_seconds)
       : role(chief, name, "generator", chief.office->address(), [&](SitePlan& plan) {
           plan.host = "host-of-" + name;
           plan.tls = tls;
           plan.limits.silence_seconds = silence_seconds;
+          plan.limits.call_seconds = call_seconds;
           plan.relay_listen = "127.0.0.1:0";
         }) {
     const int before = chief.enlisted;
@@ -116,24 +118,74 @@ struct Link {
   Role role;
 };
 
-/// Hands on other values than it was given, with a header to match.
-Broadcaster::behavior_type forger(Broadcaster::pointer self, const Broadcaster& inner) {
+enum class Lie {
+  values,   // other ones, with a header to match
+  digest,   // another one in the header
+  version,  // the first one again and again
+  none,     // that there is nothing new
+};
+
+/// Hands on what it was not given. `inner` takes versions for it.
+Broadcaster::behavior_type liar(Broadcaster::pointer self, Lie lie, const Broadcaster& inner) {
   self->link_to(inner);  // it ends with this one
+  auto first = std::make_shared<Weights>();
   return {
-      [inner](publish_atom, const Weights& given) {
+      [=](publish_atom, const Weights& given) {
         const std::uint64_t elements = given.elements();
         const auto values = std::shared_ptr<float[]>(new float[elements]);
         std::copy_n(given.values().get(), elements, values.get());
-        values[elements / 2] += 1;
-        caf::anon_send(inner, publish_atom::value,
-                       Weights(given.version(), given.digest(), values, elements));
+        if (lie == Lie::values) values[elements / 2] += 1;
+        const std::string digest = lie == Lie::digest ? std::string(32, 'f') : given.digest();
+        const Weights made(given.version(), digest, values, elements);
+        if (!*first) *first = made;
+        caf::anon_send(inner, publish_atom::value, made);
       },
-      [self, inner](take_atom, const std::string& who, std::uint64_t at_least) {
+      [=](take_atom, const std::string& who, std::uint64_t at_least) -> caf::result<Weights> {
+        if (lie == Lie::none) return Weights{};
+        if (lie == Lie::version && *first) return *first;
         return self->delegate(inner, take_atom::value, who, at_least);
       },
       [](check_atom) {},
   };
 }
+
+/// A chain of three whose first lies.
+struct LiarAbove {
+  explicit LiarAbove(Lie lie, double call_seconds = patient_limits().call_seconds)
+      : chief(options(), {}, 60, false, false, 1),
+        first(chief, "gen-0", "generator", chief.office->address(), [&](SitePlan& plan) {
+          plan.host = "host-of-gen-0";
+          plan.relay_listen = "127.0.0.1:0";
+          plan.cast_broadcaster = [this, lie, honest = plan.cast_broadcaster] {
+            return first.system.spawn(liar, lie, honest());
+          };
+        }) {
+    REQUIRE(until([&] { return chief.actors().contains("gen-0"); }));
+    second.emplace(chief, "gen-1", std::nullopt, patient_limits().silence_seconds, call_seconds);
+    third.emplace(chief, "gen-2");
+    chief.begin();
+  }
+  /// Nothing is trained before.
+  void grade() {
+    grading.emplace(chief, "ver-0", "verifier", chief.office->address());
+    check_stage(chief);
+  }
+  static SmallStageOptions options() {
+    SmallStageOptions options;
+    options.updates = 40;
+    return options;
+  }
+  double mismatches() {
+    return second->role.run.telemetry->metrics()
+        .counter("troupe_broadcaster_checksum_mismatch_total")
+        .Value();
+  }
+
+  Chief chief;
+  Role first;
+  std::optional<Link> second, third;
+  std::optional<Role> grading;
+};
 
 }  // namespace
 
@@ -181,31 +233,31 @@ TEST_CASE("who took weights from a generator that is lost takes them from the on
 }
 
 TEST_CASE("what a generator forged is refused by those below it and asked of it once only") {
-  SmallStageOptions options;
-  options.updates = 40;
-  Chief chief(options, {}, 60, false, false, 1);
-  Role* liar = nullptr;
-  Role first(chief, "gen-0", "generator", chief.office->address(), [&](SitePlan& plan) {
-    plan.host = "host-of-gen-0";
-    plan.relay_listen = "127.0.0.1:0";
-    plan.cast_broadcaster = [&liar, honest = plan.cast_broadcaster] {
-      return liar->system.spawn(forger, honest());
-    };
-  });
-  liar = &first;
-  REQUIRE(until([&] { return chief.actors().contains("gen-0"); }));
-  Link second(chief, "gen-1");
-  Link third(chief, "gen-2");
-  Role grading(chief, "ver-0", "verifier", chief.office->address());
-  chief.begin();
-  check_stage(chief);
-  CHECK(first.handed() > 0);
-  CHECK(second.role.fetched("generator") == 0);
-  CHECK(second.role.fetched("gate") > 0);
-  CHECK(second.role.run.telemetry->metrics()
-            .counter("troupe_broadcaster_checksum_mismatch_total")
-            .Value() == 1);
-  CHECK(third.role.fetched("generator") > 0);  // from gen-1, which is honest
+  for (const Lie lie : {Lie::values, Lie::digest}) {
+    LiarAbove run(lie);
+    CHECK(until([&] { return run.second->role.fetched("gate") > 0; }));
+    // gen-1 is honest.
+    CHECK(until([&] { return run.third->role.fetched("generator") > 0; }));
+    run.grade();
+    CHECK(run.first.handed() > 0);
+    CHECK(run.second->role.fetched("generator") == 0);
+    CHECK(run.mismatches() == 1);
+  }
+}
+
+TEST_CASE("a generator that hands on old versions only is passed over") {
+  LiarAbove run(Lie::version);
+  run.grade();
+  CHECK(run.second->role.fetched("generator") <= 1);
+  CHECK(run.second->role.fetched("gate") > 0);
+  CHECK(run.mismatches() == 0);
+}
+
+TEST_CASE("a generator that has nothing though there is something is passed over after a while") {
+  LiarAbove run(Lie::none, 2);
+  CHECK(until([&] { return run.second->role.fetched("gate") > 0; }));
+  run.grade();
+  CHECK(run.second->role.fetched("generator") == 0);
 }
 
 TEST_CASE("who cannot reach the generator that it is sent to takes weights where all join") {

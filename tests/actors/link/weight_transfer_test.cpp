@@ -220,7 +220,10 @@ TEST_CASE("a process vouches for versions that it has packed or had from who mad
   CHECK_FALSE(early.poll(t.io.waitScope));
   t.publish(3);
   const Weights fetched = t.fetch(0);
-  CHECK(early.wait(t.io.waitScope).getSha256() == fetched.header().getSha256());
+  const auto answer = early.wait(t.io.waitScope);
+  CHECK(answer.getSha256() == fetched.header().getSha256());
+  CHECK(answer.getDigest() == kDigest.c_str());
+  CHECK(answer.getNewest() == 3);
   CHECK(digest(2).wait(t.io.waitScope).getSha256().size() == 0);  // too old, and no wait for it
   CHECK(digest(4).wait(t.io.waitScope).getSha256().size() == 0);  // it did not come
   t.publish(4);
@@ -228,22 +231,6 @@ TEST_CASE("a process vouches for versions that it has packed or had from who mad
       attested(Weights(9, kDigest, t.newest, kElements), {{"w", "float32", {kElements}, 0}});
   t.dispatch->note(made);
   CHECK(digest(9).wait(t.io.waitScope).getSha256() == made.header().getSha256());
-}
-
-TEST_CASE("a book of digests forgets the oldest version first") {
-  DigestBook book;
-  CHECK(book.awaits(0));
-  Sha256 digest{};
-  for (std::uint64_t version = 5; version < 5 + DigestBook::kVersions + 1; ++version) {
-    digest[0] = static_cast<kj::byte>(version);
-    book.note(version, kj::arrayPtr(digest.data(), digest.size()));
-  }
-  CHECK(book.find(5) == nullptr);
-  REQUIRE(book.find(6) != nullptr);
-  CHECK((*book.find(6))[0] == 6);
-  CHECK_FALSE(book.awaits(5));
-  CHECK_FALSE(book.awaits(5 + DigestBook::kVersions));
-  CHECK(book.awaits(6 + DigestBook::kVersions));
 }
 
 TEST_CASE("with the stream alone no memory is offered") {
