@@ -39,7 +39,7 @@ struct FakeGeneratorSeat final : GeneratorSeat {
     takes.push_back({count, acknowledged, std::move(answer)});
   }
   void end(Answer<SiteTotals> answer) override { ended.emplace(std::move(answer)); }
-  void release() override { released = true; }
+  void release(std::uint64_t) override { released = true; }
 
   std::uint64_t cast = 0;
   std::optional<Answer<caf::unit_t>> begun;
@@ -57,7 +57,7 @@ struct FakeVerifierSeat final : VerifierSeat {
     joined.push_back(name);
     joins.push_back(std::move(answer));
   }
-  void release() override { released = true; }
+  void release(std::uint64_t) override { released = true; }
 
   std::optional<Answer<caf::unit_t>> begun;
   std::vector<std::string> joined;
