@@ -1,6 +1,7 @@
 // Stages on real threads, with a director that only listens.
 #include "actors/conductor/conductor.hpp"
 
+#include "actors/errors.hpp"
 #include "actors/link/office.hpp"
 #include "tests/support/actor_fixture.hpp"
 #include "tests/support/small_run.hpp"
@@ -196,9 +197,12 @@ TEST_CASE("a role elsewhere whose stand-in dies is cast anew up to the restart l
   trains(performance);
   const auto seat = std::make_shared<IdleSeat>();
   enlist(performance, "far", seat);
+  const caf::error reasons[] = {caf::exit_reason::unhandled_exception, make_error(Errc::link_busy),
+                                make_error(Errc::actor_failed)};
   for (std::size_t life = 1; life <= 3; ++life) {
     REQUIRE(seat->cast_times(life));
-    caf::anon_send_exit(seat->take_stand_in(), caf::exit_reason::unhandled_exception);
+    const caf::actor dying = seat->take_stand_in();
+    caf::anon_send(dying, caf::exit_msg{dying.address(), reasons[life - 1]});
   }
   REQUIRE(eventually([&] { return said(performance, "restart_limit"); }));
   const auto other = std::make_shared<IdleSeat>();

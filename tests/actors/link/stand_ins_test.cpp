@@ -292,6 +292,22 @@ TEST_CASE_FIXTURE(StandInFixture,
   CHECK(seat->takes.size() == 1);
 }
 
+TEST_CASE_FIXTURE(StandInFixture,
+                  "a part that is not taken in time may be given to the process anew") {
+  seat->begun->give(make_error(Errc::link_busy));
+  const auto verifier_seat = std::make_shared<FakeVerifierSeat>();
+  const auto verifier_end = watch(keep(
+      system.spawn(verifier_stand_in, VerifierStandInPlan{"far", {}, verifier_seat, telemetry()},
+                   ReplayBuffer())));
+  settle();
+  verifier_seat->begun->give(make_error(Errc::link_busy));
+  settle();
+  for (const auto& one : {end, verifier_end}) {
+    REQUIRE(one->has_value());
+    CHECK(code_of(**one) == Errc::link_busy);
+  }
+}
+
 TEST_CASE_FIXTURE(StandInFixture, "the same sequence gives the same tickets") {
   const Tickets first = *grant(1, 2);
   const Tickets again = *grant(1, 2);
