@@ -120,6 +120,9 @@ struct WeightReceiver {
 interface WeightSource {
   next @0 (atLeast :UInt64, sink :WeightSink, receiver :WeightReceiver) -> (sent :Bool);
   # Writes the newest version, if it is at least that, into the sink; not sent: none yet, ask again.
+  digest @1 (version :UInt64) -> (sha256 :Data);
+  # Of that version, as this process has seen for itself: who had it from elsewhere compares. Waits for a version that
+  # is still to come. Empty: it has not come for a while, or it is too old.
 }
 
 interface WeightSink {
