@@ -2,6 +2,7 @@
 #include "actors/cli/commands.hpp"
 #include "actors/cli/engagement.hpp"
 #include "actors/cli/interrupts.hpp"
+#include "actors/cli/needs.hpp"
 #include "actors/cli/process.hpp"
 #include "actors/cli/targets.hpp"
 #include "actors/config/suggest.hpp"
@@ -91,18 +92,6 @@ int serve_director(const ServeOptions& options, const Roles& roles) {
 int exit_code(const SiteEnd& end) {
   if (!is_failure(end)) return exit_ok;
   return end.kind == SiteEnd::Kind::refused ? exit_bad_input : exit_failed;
-}
-
-/// What a process must have before it is of use (/readyz).
-std::vector<std::string> needs_of(const Roles& roles) {
-  std::vector<std::string> needs;
-  if (roles.size() == 1) needs.push_back("link");
-  if (roles.size() > 1)
-    for (const std::string& role : roles) needs.push_back("link of " + role);
-  if (roles.contains("generator")) needs.push_back("weights");
-  if (roles.contains("learner")) needs.push_back("stage");
-  if (roles.contains("broadcaster")) needs.push_back("cast");
-  return needs;
 }
 
 SiteEnd run(const Surroundings& around, const Roles& roles, const std::string& given,

@@ -2,13 +2,12 @@
 #include "actors/cli/commands.hpp"
 #include "actors/cli/control_socket.hpp"
 #include "actors/cli/process.hpp"
+#include "actors/cli/reserved_ports.hpp"
 #include "actors/cli/restart_rules.hpp"
 #include "actors/cli/targets.hpp"
 #include "messages/pki/authority.hpp"
 
 #include <algorithm>
-#include <arpa/inet.h>
-#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <fmt/format.h>
@@ -16,12 +15,9 @@
 #include <iostream>
 #include <map>
 #include <memory>
-#include <netinet/in.h>
 #include <nlohmann/json.hpp>
 #include <poll.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <system_error>
 #include <thread>
 #include <unistd.h>
 
@@ -90,8 +86,8 @@ class Company {
   std::ofstream log_;
   int signals_;
   int interrupts_ = 0;
-  std::string rank_addresses_;  // empty: ranks are threads
-  std::string address_;         // of the gate; empty: not ready yet
+  ReservedPorts rank_ports_;  // none: ranks are threads
+  std::string address_;       // of the gate; empty: not ready yet
   std::map<std::string, std::size_t> next_number_;
   std::vector<std::unique_ptr<Member>> members_;
   Targets targets_;
@@ -102,25 +98,6 @@ class Company {
   RestartRules director_rules_;
   double director_started_ = 0, director_at_ = 0;  // when it was started; when it is to be
 };
-
-/// Loopback addresses that nobody listens on, with commas between.
-std::string free_addresses(std::int32_t count) {
-  std::string list;
-  std::vector<int> sockets;  // open until all are found, so that each is another one
-  for (std::int32_t i = 0; i < count; ++i) {
-    sockets.push_back(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    auto* const any = reinterpret_cast<sockaddr*>(&address);
-    if (bind(sockets.back(), any, size) != 0 || getsockname(sockets.back(), any, &size) != 0)
-      throw std::system_error(errno, std::generic_category(), "no free port on 127.0.0.1");
-    list += (i > 0 ? ",127.0.0.1:" : "127.0.0.1:") + std::to_string(ntohs(address.sin_port));
-  }
-  for (const int one : sockets) close(one);
-  return list;
-}
 
 int blocked_signals() {
   sigset_t set;
@@ -169,7 +146,7 @@ void Company::issue_learners() {
   if (!config_.network.ranks_apart()) return;
   for (std::int32_t rank = 1; rank < config_.learner.ranks; ++rank)
     authority_.issue({pki::Role::learner, "learner-" + std::to_string(rank), hosts, {}});
-  rank_addresses_ = free_addresses(config_.learner.ranks);
+  rank_ports_ = ReservedPorts(config_.learner.ranks);
 }
 
 void Company::begin_gate() {
@@ -217,8 +194,9 @@ std::vector<std::string> Company::common(const std::string& role, const std::str
   if (config_.network.replay_buffer_apart())
     words.insert(words.end(), {"--set", "network.replay-buffer=" +
                                             (address_.empty() ? "127.0.0.1:0" : address_)});
-  if (!rank_addresses_.empty())
-    words.insert(words.end(), {"--set", "network.learner-ranks=" + rank_addresses_});
+  if (const auto& ranks = rank_ports_.addresses(); !ranks.empty())
+    words.insert(words.end(),
+                 {"--set", fmt::format("network.learner-ranks={}", fmt::join(ranks, ","))});
   words.insert(words.end(), {"--threads", std::to_string(threads_each(config_, generators_))});
   return words;
 }
@@ -324,7 +302,8 @@ void Company::begin_when_ready() {
   address_ = nlohmann::json::parse(file).at("address").get<std::string>();
   if (gate_) begin_director();
   if (config_.network.learner_apart()) add("learner");
-  for (std::int32_t rank = 1; !rank_addresses_.empty() && rank < config_.learner.ranks; ++rank)
+  for (std::int32_t rank = 1; !rank_ports_.addresses().empty() && rank < config_.learner.ranks;
+       ++rank)
     add("learner", "learner-" + std::to_string(rank));
   if (config_.network.broadcaster_apart()) add("broadcaster");
   resize("generator", static_cast<std::size_t>(config_.generator.count));

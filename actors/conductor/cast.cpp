@@ -13,10 +13,11 @@
 namespace troupe {
 namespace {
 
-/// Never the same twice: leases differ from stay to stay and from run to run.
-std::uint64_t cast_id(std::uint64_t lease, std::size_t stage) {
-  constexpr std::uint64_t kStages = 4096;  // in a run
-  return lease * kStages + stage;
+/// Of a stand-in's end: whether the process may still wait to be cast. It does not if its link was lost or it refused.
+bool may_be_there(const caf::error& reason) {
+  const Errc code = code_of(reason);
+  return reason != caf::exit_reason::normal &&
+         (code == Errc::none || code == Errc::actor_failed || code == Errc::link_busy);
 }
 
 LedgerConfig ledger_config(const Config& config, const Materials& materials, std::size_t stage,
@@ -51,9 +52,9 @@ Cast::Cast(caf::blocking_actor* self, const ConductorPlan& plan, std::size_t sta
   self_->monitor(buffer_);
   self_->monitor(broadcaster_);
   for (std::int32_t i = 0; i < config.generator.count; ++i)
-    cast_generator({"generator-" + std::to_string(i)});
+    cast_generator({"generator-" + std::to_string(i), 0, {}});
   for (std::int32_t i = 0; i < config.verifier.count; ++i)
-    cast_verifier({"verifier-" + std::to_string(i)});
+    cast_verifier({"verifier-" + std::to_string(i), 0, {}});
   if (plan_.on_cast) {
     std::vector<Generator> generators;
     std::vector<Verifier> verifiers;
@@ -97,14 +98,26 @@ void Cast::cast_verifier(const Part& part) {
 void Cast::enlist(const Enlistment& enlistment) {
   const auto in_already = [&](const auto& parts) {
     return std::any_of(parts.begin(), parts.end(), [&](const auto& entry) {
-      return entry.second.name == enlistment.name && entry.second.lease == enlistment.lease;
+      return entry.second.name == enlistment.name &&
+             entry.second.elsewhere.lease == enlistment.lease;
     });
   };
   if (in_already(generator_parts_) || in_already(verifier_parts_) || in_already(relay_parts_))
     return;
-  const Part part{enlistment.name, 0, enlistment.lease};
-  const CallSheet sheet{cast_id(enlistment.lease, stage_), static_cast<std::uint32_t>(stage_),
-                        first_version_};
+  cast_elsewhere({enlistment.name, 0, enlistment});
+}
+
+/// Its id is never the same twice: the upper half of a lease differs from run to run.
+CallSheet Cast::next_sheet(std::uint64_t lease) {
+  constexpr unsigned kRunBits = 32, kCastingBits = 20;  // which leaves 12 for stages
+  const std::uint64_t run = lease >> kRunBits << kRunBits;
+  return {run | static_cast<std::uint64_t>(stage_) << kCastingBits | ++castings_,
+          static_cast<std::uint32_t>(stage_), first_version_};
+}
+
+void Cast::cast_elsewhere(const Part& part) {
+  const Enlistment& enlistment = part.elsewhere;
+  const CallSheet sheet = next_sheet(enlistment.lease);
   if (enlistment.generator) {
     GeneratorStandInPlan plan;
     plan.name = enlistment.name;
@@ -137,7 +150,21 @@ void Cast::enlist(const Enlistment& enlistment) {
   }
 }
 
-/// A role of another process is gone. It comes back by itself, if it can.
+/// A stand-in is gone, and not because the process is.
+void Cast::cast_elsewhere_again(Part part, const caf::error& reason) {
+  const auto limit = static_cast<std::uint32_t>(plan_.config->director.restart_limit);
+  if (++part.incarnation > limit)
+    return plan_.telemetry->event(
+        "restart_limit",
+        part.name + " was cast anew " + std::to_string(limit) +
+            " times (director.restart-limit), and is not again in this stage; last: " +
+            describe(reason));
+  plan_.telemetry->metrics().counter("troupe_actor_restarts_total", part.name).Increment();
+  plan_.telemetry->event("restart", part.name + " is cast anew: " + describe(reason));
+  cast_elsewhere(part);
+}
+
+/// A role of another process is gone.
 void Cast::lose(std::map<caf::actor_addr, Part>& parts, const caf::down_msg& message) {
   const auto found = parts.find(message.source);
   const std::string name = found->second.name;
@@ -173,8 +200,10 @@ std::string Cast::replace(std::map<caf::actor_addr, Part>& parts, const caf::dow
 std::string Cast::down(const caf::down_msg& message) {
   for (auto* parts : {&generator_parts_, &verifier_parts_, &relay_parts_}) {
     const auto found = parts->find(message.source);
-    if (found == parts->end() || found->second.lease == 0) continue;
+    if (found == parts->end() || found->second.elsewhere.lease == 0) continue;
+    const Part part = found->second;
     lose(*parts, message);
+    if (may_be_there(message.reason)) cast_elsewhere_again(part, message.reason);
     return {};
   }
   if (generator_parts_.contains(message.source))

@@ -15,8 +15,9 @@
 
 namespace troupe {
 
-/// Owned by the conductor. A generator or verifier that dies is replaced, up to the restart limit;
-/// anything else ends the stage.
+/// Owned by the conductor. A generator or verifier that dies is replaced, up to the restart limit; anything else ends the
+/// stage. A role of another process is cast anew, likewise, if it was its stand-in that died; beyond the limit it is left
+/// alone until the next stage. If its link was lost it comes back by itself.
 class Cast {
  public:
   Cast(caf::blocking_actor* self, const ConductorPlan& plan, std::size_t stage,
@@ -47,11 +48,13 @@ class Cast {
   struct Part {
     std::string name;
     std::uint32_t incarnation = 0;
-    std::uint64_t lease =
-        0;  // of a role in another process, which comes back by itself; 0: it is in this one
+    Enlistment elsewhere;  // of a role in another process; lease 0: it is in this one
   };
   void cast_generator(const Part& part);
   void cast_verifier(const Part& part);
+  void cast_elsewhere(const Part& part);
+  void cast_elsewhere_again(Part part, const caf::error& reason);
+  CallSheet next_sheet(std::uint64_t lease);
   void introduce(const std::string& name, const Generator& actor);
   void introduce(const std::string& name, const Verifier& actor);
   void send_home();
@@ -64,6 +67,7 @@ class Cast {
   const ConductorPlan& plan_;
   std::size_t stage_;
   PolicyVersion first_version_;
+  std::uint32_t castings_ = 0;  // of roles in other processes, so far
   ReplayBuffer buffer_;
   Broadcaster broadcaster_;
   std::map<std::string, Generator> generators_;  // by name

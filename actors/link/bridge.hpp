@@ -73,17 +73,35 @@ kj::Promise<void> deliver(kj::Promise<T> promise, Answer<T> answer) {
       .attach(kj::mv(kept));
 }
 
+/// Fulfils a promise of the loop, from any thread. Dropped without, as by an actor that is gone, it rejects with
+/// DISCONNECTED.
+template <class Out>
+class Fulfilment {
+ public:
+  explicit Fulfilment(kj::Own<kj::CrossThreadPromiseFulfiller<Out>> fulfiller)
+      : fulfiller_(kj::mv(fulfiller)) {}
+  Fulfilment(const Fulfilment&) = delete;
+  ~Fulfilment() noexcept(false) {
+    if (fulfiller_->isWaiting()) reject(make_error(Errc::link_lost, "who was to ask is gone"));
+  }
+  void fulfill(Out value) const { fulfiller_->fulfill(kj::mv(value)); }
+  void reject(const caf::error& error) const { fulfiller_->reject(to_exception(error)); }
+
+ private:
+  kj::Own<kj::CrossThreadPromiseFulfiller<Out>> fulfiller_;
+};
+
 /// Asks an actor from the loop, in the name of `porter`. Dropping the promise drops the answer, not the work.
 template <class Out, class Handle, class... Values>
 kj::Promise<Out> ask(const caf::actor& porter, const Handle& target,
                      caf::actor_clock::duration_type deadline, Values... values) {
   auto paf = kj::newPromiseAndCrossThreadFulfiller<Out>();
-  using Fulfiller = decltype(paf.fulfiller);
-  auto done = std::make_shared<Fulfiller>(kj::mv(paf.fulfiller));  // shared: std::function copies
+  auto done =
+      std::make_shared<Fulfilment<Out>>(kj::mv(paf.fulfiller));  // shared: std::function copies
   run_in(porter, [=](caf::event_based_actor* self) {
     self->request(target, deadline, values...)
-        .then([done](const Out& out) { (*done)->fulfill(Out(out)); },
-              [done](const caf::error& error) { (*done)->reject(to_exception(error)); });
+        .then([done](const Out& out) { done->fulfill(Out(out)); },
+              [done](const caf::error& error) { done->reject(error); });
   });
   return kj::mv(paf.promise);
 }

@@ -86,6 +86,7 @@ void DirectorStandInState::present() {
 
 caf::result<NewsPage> DirectorStandInState::news(std::uint64_t from, bool wait) {
   present();
+  log_.told(from);
   heard_end_ = over_.has_value() && from >= log_.end();
   if (heard_end_ && leaver_) check_presence();
   if (!wait || from < log_.end()) return page(from);

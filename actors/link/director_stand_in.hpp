@@ -8,6 +8,7 @@
 
 #include <caf/event_based_actor.hpp>
 #include <caf/stateful_actor.hpp>
+#include <cstddef>
 #include <optional>
 #include <set>
 #include <string>
@@ -29,6 +30,9 @@ struct DirectorStandInPlan {
   Deadlines deadlines;
   Telemetry* telemetry = nullptr;
 };
+
+/// So many of the newest records and events are there for a director that comes anew.
+inline constexpr std::size_t kNewsKept = 32'768;
 
 /// Some of the news; `end` is above all numbers so far.
 struct NewsPage {
@@ -76,7 +80,7 @@ class DirectorStandInState {
   Self self_ = nullptr;
   DirectorStandInPlan plan_;
   Conductor conductor_;
-  NewsLog log_;
+  NewsLog log_{kNewsKept};
   std::set<std::uint32_t> begun_;  // stages
   std::vector<EvaluationNote> notes_;
   Weights newest_;

@@ -16,7 +16,9 @@ void GeneratorStandInState::begin(Self self, GeneratorStandInPlan plan, ReplayBu
   plan_.seat->begin(plan_.sheet, self_, broadcaster,
                     {self_, [this](const caf::expected<caf::unit_t>& begun) {
                        if (begun) return attached();
-                       if (code_of(begun.error()) != Errc::link_lost) lost(describe(begun.error()));
+                       const Errc code = code_of(begun.error());
+                       if (code == Errc::link_busy) return self_->quit(begun.error());
+                       if (code != Errc::link_lost) lost(describe(begun.error()));
                      }});
   self_->delayed_send(self_, plan_.deadlines.check_interval(), check_atom::value);
 }
@@ -175,7 +177,7 @@ void GeneratorStandInState::check() {
 caf::behavior generator_stand_in(GeneratorStandInState::Self self, GeneratorStandInPlan plan,
                                  ReplayBuffer buffer, Broadcaster broadcaster) {
   auto& state = self->state;
-  self->attach_functor([seat = plan.seat] { seat->release(); });
+  self->attach_functor([seat = plan.seat, cast = plan.sheet.cast] { seat->release(cast); });
   self->set_down_handler([&state](const caf::down_msg& down) { state.verifier_down(down.source); });
   state.begin(self, std::move(plan), std::move(buffer), std::move(broadcaster));
   return {

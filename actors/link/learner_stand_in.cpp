@@ -23,6 +23,7 @@ void LearnerStandInState::begin_stage(const LearnerPlanPtr& stage) {
   constexpr std::uint64_t kStages = 4096;  // in a run: a cast is never the same twice
   sheet_ = {plan_.lease * kStages + ++stages_, static_cast<std::uint32_t>(stage_->stage),
             newest_ ? newest_.version() : 0};
+  self_->attach_functor([seat = plan_.seat, cast = sheet_.cast] { seat->release(cast); });
   cast();
 }
 
@@ -148,7 +149,6 @@ void LearnerStandInState::check() {
 caf::behavior learner_stand_in(LearnerStandInState::Self self, LearnerStandInPlan plan,
                                const Conductor& conductor) {
   auto& state = self->state;
-  self->attach_functor([seat = plan.seat] { seat->release(); });
   state.begin(self, std::move(plan), conductor);
   return {
       errand_handler(self),

@@ -3,7 +3,6 @@
 #include "actors/link/front_desk.hpp"
 #include "messages/wire/network.hpp"
 
-#include <atomic>
 #include <caf/send.hpp>
 #include <chrono>
 #include <future>
@@ -45,14 +44,12 @@ class LinkedSeat final : public GeneratorSeat,
 
   void begin(const CallSheet& sheet, const caf::actor& stand_in, const Broadcaster& broadcaster,
              Answer<caf::unit_t> answer) override {
-    cast_ = sheet.cast;
     call<caf::unit_t>(kj::mv(answer),
                       [casting = Seat::Casting{sheet, stand_in, broadcaster, {}}](
                           FrontDesk& desk, Seat& seat) { return unit(desk.cast(seat, casting)); });
   }
   void begin(const CallSheet& sheet, const caf::actor& stand_in, const ReplayBuffer& buffer,
              Answer<caf::unit_t> answer) override {
-    cast_ = sheet.cast;
     call<caf::unit_t>(kj::mv(answer),
                       [casting = Seat::Casting{sheet, stand_in, {}, buffer}](
                           FrontDesk& desk, Seat& seat) { return unit(desk.cast(seat, casting)); });
@@ -81,8 +78,8 @@ class LinkedSeat final : public GeneratorSeat,
       return unit(desk.join(seat, name, generator));
     });
   }
-  void release() override {
-    link_->post([name = name_, lease = lease_, cast = cast_.load()](FrontDesk& desk) {
+  void release(std::uint64_t cast) override {
+    link_->post([name = name_, lease = lease_, cast](FrontDesk& desk) {
       if (Seat* seat = desk.find(name, lease)) desk.release(*seat, cast);
     });
   }
@@ -105,7 +102,6 @@ class LinkedSeat final : public GeneratorSeat,
   std::shared_ptr<Office::Link> link_;
   std::string name_;
   std::uint64_t lease_;
-  std::atomic<std::uint64_t> cast_ = 0;
 };
 
 Office::Office(OfficePlan plan) : link_(std::make_shared<Link>()) {

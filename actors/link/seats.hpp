@@ -30,8 +30,8 @@ class GeneratorSeat {
   virtual void take(std::uint32_t count, const RolloutIds& acknowledged,
                     Answer<Rollouts> answer) = 0;
   virtual void end(Answer<SiteTotals> answer) = 0;
-  /// The stand-in is gone: the process need not go on with what it was cast for.
-  virtual void release() = 0;
+  /// The stand-in is gone: the process need not go on with what `cast` was for. A casting that came after it goes on.
+  virtual void release(std::uint64_t cast) = 0;
 };
 
 /// As GeneratorSeat.
@@ -43,7 +43,7 @@ class VerifierSeat {
                      Answer<caf::unit_t> answer) = 0;
   virtual void join(const std::string& name, const Generator& generator,
                     Answer<caf::unit_t> answer) = 0;
-  virtual void release() = 0;
+  virtual void release(std::uint64_t cast) = 0;
 };
 
 /// As GeneratorSeat.
@@ -53,7 +53,7 @@ class BroadcasterSeat {
   /// The process takes weights from `broadcaster` from now on and hands them to generators.
   virtual void begin(const CallSheet& sheet, const caf::actor& stand_in,
                      const Broadcaster& broadcaster, Answer<caf::unit_t> answer) = 0;
-  virtual void release() = 0;
+  virtual void release(std::uint64_t cast) = 0;
 };
 
 /// As GeneratorSeat. The stand-in hears records and the end of a stage besides.
@@ -67,7 +67,7 @@ class LearnerSeat {
   virtual void stop(Answer<caf::unit_t> answer) = 0;
   /// Its newest version, if it is at least that; empty: none yet.
   virtual void next_weights(std::uint64_t at_least, Answer<Weights> answer) = 0;
-  virtual void release() = 0;
+  virtual void release(std::uint64_t cast) = 0;
 };
 
 }  // namespace troupe

@@ -19,7 +19,9 @@ void VerifierStandInState::join(const std::string& generator_name, const Generat
 }
 
 void VerifierStandInState::settle(const caf::expected<caf::unit_t>& result) {
-  if (!result) lost(describe(result.error()));
+  if (result) return;
+  if (code_of(result.error()) == Errc::link_busy) return self_->quit(result.error());
+  lost(describe(result.error()));
 }
 
 void VerifierStandInState::lost(const std::string& reason) {
@@ -29,7 +31,7 @@ void VerifierStandInState::lost(const std::string& reason) {
 caf::behavior verifier_stand_in(VerifierStandInState::Self self, VerifierStandInPlan plan,
                                 ReplayBuffer buffer) {
   auto& state = self->state;
-  self->attach_functor([seat = plan.seat] { seat->release(); });
+  self->attach_functor([seat = plan.seat, cast = plan.sheet.cast] { seat->release(cast); });
   state.begin(self, std::move(plan), buffer);
   return {
       errand_handler(self),

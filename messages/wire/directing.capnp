@@ -6,8 +6,8 @@
 #   --- news -------------------------->  DirectorPost      all that happened in the run, by number
 #   <-- next ---------------------------  WeightSource      the newest weights, to be evaluated and saved
 #
-# The replay buffer's process keeps the news of the whole run: a director that comes anew reads them from 0 and knows what
-# the one before it knew. Every call may be repeated: a stage is begun once, a note is kept once, news are read by number.
+# The replay buffer's process keeps the news of the run: a director that comes anew reads them from 0 and knows what the one
+# before it knew, but for the oldest of very many records and events. Every call may be repeated: a stage is begun once, a note is kept once, news are read by number.
 
 using Cxx = import "/capnp/c++.capnp";
 using Roles = import "/messages/wire/roles.capnp";
@@ -112,7 +112,7 @@ struct EvaluationNote {
 }
 
 struct News {
-  number @0 :UInt64;         # Ascending; a ledger's figures that newer ones replaced are left out.
+  number @0 :UInt64;         # Ascending; what newer news replaced, or was told long ago, is left out.
   seconds @1 :Float64;       # When, since the run's start.
   union {
     begun @2 :UInt32;        # A stage, by its index.

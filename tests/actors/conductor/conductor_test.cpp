@@ -1,6 +1,8 @@
 // Stages on real threads, with a director that only listens.
 #include "actors/conductor/conductor.hpp"
 
+#include "actors/errors.hpp"
+#include "actors/link/office.hpp"
 #include "tests/support/actor_fixture.hpp"
 #include "tests/support/small_run.hpp"
 
@@ -10,8 +12,15 @@
 #include <caf/send.hpp>
 #include <chrono>
 #include <condition_variable>
+#include <fstream>
 #include <functional>
+#include <iterator>
+#include <memory>
 #include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 TEST_SUITE_BEGIN("actors/conductor");
@@ -79,10 +88,64 @@ void trains(Performance& performance) {
       [&] { return !performance.versions.empty() && performance.versions.back() > first; }));
 }
 
+bool eventually(const std::function<bool()>& done) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (!done()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return true;
+}
+
+/// A generator's process that takes every part and does nothing.
+struct IdleSeat final : GeneratorSeat {
+  void begin(const CallSheet& sheet, const caf::actor& on_behalf, const Broadcaster&,
+             Answer<caf::unit_t> answer) override {
+    answer.give(caf::unit_t{});
+    const std::lock_guard lock(mutex);
+    casts.push_back(sheet.cast);
+    stand_in = on_behalf;
+  }
+  void take(std::uint32_t, const RolloutIds&, Answer<Rollouts>) override {}
+  void end(Answer<SiteTotals> answer) override { answer.give(SiteTotals{}); }
+  void release(std::uint64_t cast) override {
+    const std::lock_guard lock(mutex);
+    released.push_back(cast);
+  }
+  bool cast_times(std::size_t count) {
+    return eventually([&] {
+      const std::lock_guard lock(mutex);
+      return casts.size() == count;
+    });
+  }
+  /// The newest, which nobody here holds any longer.
+  caf::actor take_stand_in() {
+    const std::lock_guard lock(mutex);
+    return std::exchange(stand_in, nullptr);
+  }
+
+  std::mutex mutex;  // guards all below
+  std::vector<std::uint64_t> casts, released;
+  caf::actor stand_in;
+};
+
+void enlist(Performance& performance, const std::string& name,
+            const std::shared_ptr<IdleSeat>& seat) {
+  const Enlistment enlistment{name, (7ULL << 32) | 1, seat, nullptr, nullptr, nullptr};
+  caf::anon_send(caf::actor_cast<caf::actor>(performance.leader), enlisted_atom::value, enlistment);
+}
+
 Config endless_rollouts() {
   Config config = support::small_config();
   config.stages[1].updates = 100'000;
   return config;
+}
+
+/// Whether the run was told an event of that kind.
+bool said(const Performance& performance, const std::string& kind) {
+  std::ifstream file(performance.files.directory / "metrics.jsonl");
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  return text.find("\"kind\":\"" + kind + "\"") != std::string::npos;
 }
 
 }  // namespace
@@ -125,6 +188,47 @@ TEST_CASE("a stop ends the stage after an update and is no failure") {
   CHECK(end->record.updates < 100'000);
   CHECK(end->record.ledger.imbalance_rollouts == 0);
   CHECK(end->record.ledger.imbalance_tokens == 0);
+}
+
+TEST_CASE("a role elsewhere whose stand-in dies is cast anew up to the restart limit") {
+  Config config = endless_rollouts();
+  config.director.restart_limit = 2;
+  Performance performance(config);
+  trains(performance);
+  const auto seat = std::make_shared<IdleSeat>();
+  enlist(performance, "far", seat);
+  const caf::error reasons[] = {caf::exit_reason::unhandled_exception, make_error(Errc::link_busy),
+                                make_error(Errc::actor_failed)};
+  for (std::size_t life = 1; life <= 3; ++life) {
+    REQUIRE(seat->cast_times(life));
+    const caf::actor dying = seat->take_stand_in();
+    caf::anon_send(dying, caf::exit_msg{dying.address(), reasons[life - 1]});
+  }
+  REQUIRE(eventually([&] { return said(performance, "restart_limit"); }));
+  const auto other = std::make_shared<IdleSeat>();
+  enlist(performance, "near", other);
+  REQUIRE(other->cast_times(1));
+  CHECK(seat->casts.size() == 3);
+  CHECK(seat->released == seat->casts);
+  CHECK(std::set(seat->casts.begin(), seat->casts.end()).size() == 3);
+  caf::anon_send(performance.leader, stop_atom::value);
+  CHECK(performance.end(2)->failure.empty());  // one process is not the run
+}
+
+TEST_CASE("a role elsewhere whose link is lost is not cast anew before it is back") {
+  Performance performance(endless_rollouts());
+  trains(performance);
+  const auto seat = std::make_shared<IdleSeat>();
+  enlist(performance, "far", seat);
+  REQUIRE(seat->cast_times(1));
+  caf::anon_send(seat->take_stand_in(), lost_atom::value, std::string("silent"));
+  REQUIRE(eventually([&] { return said(performance, "lost"); }));
+  const auto other = std::make_shared<IdleSeat>();
+  enlist(performance, "near", other);
+  REQUIRE(other->cast_times(1));
+  CHECK(seat->casts.size() == 1);
+  enlist(performance, "far", seat);
+  REQUIRE(seat->cast_times(2));
 }
 
 TEST_CASE("a stage that is closed accounts for what there was and names the reason") {

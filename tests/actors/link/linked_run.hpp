@@ -228,10 +228,20 @@ struct Chief {
     return plan;
   }
   caf::behavior direct(caf::event_based_actor* self) {
-    self->set_down_handler([this](const caf::down_msg& down) {
-      const std::lock_guard lock(mutex);
-      ends.push_back(describe(down.reason));
-      std::erase_if(cast, [&](const auto& one) { return one.second.address() == down.source; });
+    self->set_down_handler([this, self](const caf::down_msg& down) {
+      std::vector<std::string> gone;
+      {
+        const std::lock_guard lock(mutex);
+        ends.push_back(describe(down.reason));
+        for (const auto& [name, actor] : cast)
+          if (actor.address() == down.source) gone.push_back(name);
+        for (const std::string& name : gone) cast.erase(name);
+      }
+      if (down.reason != caf::exit_reason::unhandled_exception) return;
+      for (const std::string& name : gone) {
+        ++castings;
+        enlist(self, known[name]);
+      }
     });
     return {[this](updated_atom, std::int32_t update, const Weights&) { updates = update; },
             [this](ended_atom, const LearnerOutcome& ended) {
@@ -241,7 +251,8 @@ struct Chief {
             [this, self](enlisted_atom, const Enlistment& who) { enlist(self, who); }};
   }
   void enlist(caf::event_based_actor* self, const Enlistment& who) {
-    const CallSheet sheet{who.lease, 0};
+    known[who.name] = who;
+    const CallSheet sheet{who.lease + (castings << 16), 0};
     if (who.learner) {
       const caf::actor stand_in = system.spawn(
           learner_stand_in,
@@ -336,7 +347,9 @@ struct Chief {
 
   support::TemporaryRun run;
   SmallStageParts parts;
-  std::mutex mutex;  // guards the six below
+  std::map<std::string, Enlistment> known;  // the director's, as is castings
+  std::uint64_t castings = 0;               // anew, of who had died
+  std::mutex mutex;                         // guards the six below
   std::map<std::string, caf::actor> cast;
   std::map<std::string, bool> verifier;
   std::vector<caf::actor> relays;

@@ -228,6 +228,24 @@ TEST_CASE("a verifier whose link is cut is cast anew even if the cut was not not
   CHECK(chief.ended().size() == 2);
 }
 
+TEST_CASE("processes whose stand-ins die are cast anew over the links that they have") {
+  SmallStageOptions options;
+  options.updates = 40;
+  Chief chief(options);
+  Role generating(chief, "gen-0", "generator", chief.office->address());
+  Role grading(chief, "ver-0", "verifier", chief.office->address());
+  chief.begin();
+  for (const char* name : {"gen-0", "ver-0"}) {
+    REQUIRE(chief.reaches(chief.updates + 5));
+    caf::anon_send_exit(chief.actors().at(name), caf::exit_reason::unhandled_exception);
+  }
+  check_stage(chief);
+  CHECK(generating.casts == 2);
+  CHECK(grading.casts == 2);
+  for (const char* name : {"gen-0", "ver-0"})
+    CHECK(chief.counted("troupe_link_reconnects_total", name) == 0);
+}
+
 TEST_CASE("who may not join is told why") {
   Chief chief({});
   const auto refused = [&](const std::function<void(SitePlan&)>& change, const std::string& role) {

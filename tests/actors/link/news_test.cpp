@@ -1,10 +1,15 @@
 #include "actors/link/news.hpp"
 
+#include "actors/link/director_stand_in.hpp"
 #include "actors/link/news_codec.hpp"
+#include "tests/support/actor_fixture.hpp"
 
 #include <doctest/doctest.h>
 
+#include <caf/send.hpp>
 #include <capnp/message.h>
+#include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <string>
 
@@ -80,6 +85,8 @@ void check_same(const LedgerRecord& a, const LedgerRecord& b) {
   CHECK(a.imbalance_tokens == b.imbalance_tokens);
 }
 
+constexpr std::size_t kMany = 100;
+
 EvaluationNote note_at(std::uint32_t stage, EvaluationNote::Place place, std::int32_t update) {
   EvaluationNote note;
   note.stage = stage;
@@ -92,7 +99,7 @@ EvaluationNote note_at(std::uint32_t stage, EvaluationNote::Place place, std::in
 }  // namespace
 
 TEST_CASE("news are read by number and in order") {
-  NewsLog log;
+  NewsLog log(kMany);
   log.add(StageBegun{0}, 0);
   log.add(Published{1, 1}, 1);
   log.add(Published{2, 2}, 2);
@@ -104,8 +111,69 @@ TEST_CASE("news are read by number and in order") {
   CHECK(log.from(3, 9).empty());
 }
 
+TEST_CASE(
+    "records that were told are forgotten when there are many and what a run is made of is not") {
+  constexpr std::size_t kKept = 10;
+  NewsLog log(kKept);
+  log.add(StageBegun{0}, 0);
+  log.add(note_at(0, EvaluationNote::Place::before, 0), 0);
+  for (int update = 1; update <= 1000; ++update) log.add(Published{update, 1}, update);
+  CHECK(log.all().size() == 1002);  // nobody was told
+  log.told(log.end() - 3);
+  for (int update = 1; update <= 1000; ++update) {
+    log.add(Published{update, 2}, update);
+    log.told(log.end());
+    log.told(0);  // a director that comes anew
+  }
+  CHECK(log.all().size() < 4 * kKept);
+  CHECK(log.end() == 2002);
+  const auto first = log.from(0, 3);
+  CHECK(std::holds_alternative<StageBegun>(first[0].body));
+  CHECK(std::holds_alternative<EvaluationNote>(first[1].body));
+  CHECK(std::get<Published>(first[2].body).update ==
+        1000 - static_cast<int>(2001 - first[2].number));
+  CHECK(log.from(2002 - kKept, kMany).size() == kKept);
+  CHECK(log.from(500, 1)[0].number == first[2].number);
+}
+
+TEST_CASE("what was not told is kept however much it is") {
+  NewsLog log(10);
+  for (int update = 0; update < 1000; ++update) {
+    log.add(Published{update, 1}, update);
+    if (update == 500) log.told(log.end());
+  }
+  CHECK(log.from(501, kMany)[0].number == 501);
+  CHECK(log.all().size() < 499 + 20);
+}
+
+TEST_CASE_FIXTURE(support::ActorFixture,
+                  "a director that comes anew hears the newest of many news") {
+  DirectorStandInPlan plan;
+  plan.stages = {{"rl", "rl", 1}};
+  plan.telemetry = telemetry();
+  const caf::actor stand_in = keep(system.spawn(director_stand_in, plan));
+  REQUIRE(*ask<bool>(stand_in, begin_atom::value, std::uint32_t{0}));
+  const auto happens = [&](std::size_t times) {
+    for (std::size_t i = 0; i < times; ++i)
+      caf::anon_send(stand_in, news_atom::value, NewsBody(Published{1, i}));
+    settle();
+  };
+  const auto page = [&](std::uint64_t from) {
+    return *ask<NewsPage>(stand_in, news_atom::value, from, false);
+  };
+  happens(2 * kNewsKept);
+  CHECK(page(0).news.at(1).number == 1);
+  CHECK(page(2 * kNewsKept).news.size() == 1);  // what is before was told
+  happens(2 * kNewsKept);
+  const NewsPage anew = page(0);
+  CHECK(anew.end == 4 * kNewsKept + 1);
+  CHECK(std::holds_alternative<StageBegun>(anew.news.at(0).body));
+  CHECK(anew.news.at(1).number >= 2 * kNewsKept);  // all that was not told is there
+  CHECK(anew.news.at(1).number <= 3 * kNewsKept);
+}
+
 TEST_CASE("newer figures of the ledger replace those just before and are news again") {
-  NewsLog log;
+  NewsLog log(kMany);
   LedgerRecord ledger;
   log.add(ledger, 0);
   ledger.trained_rollouts = 4;

@@ -4,10 +4,15 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <caf/event_based_actor.hpp>
 #include <caf/send.hpp>
+#include <caf/typed_response_promise.hpp>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 TEST_SUITE_BEGIN("actors/link");
 
@@ -187,6 +192,16 @@ struct LiarAbove {
   std::optional<Role> grading;
 };
 
+/// Takes what is published, and answers nobody.
+caf::behavior mute_broadcaster(caf::event_based_actor* self, std::atomic<int>* asked) {
+  const auto kept = std::make_shared<std::vector<caf::typed_response_promise<Weights>>>();
+  return {[](publish_atom, const Weights&) {},
+          [self, asked, kept](take_atom, const std::string&, PolicyVersion) {
+            ++*asked;
+            return kept->emplace_back(self->make_response_promise<Weights>());
+          }};
+}
+
 }  // namespace
 
 TEST_CASE("generators hand versions on along a chain and the publisher sends each once") {
@@ -258,6 +273,33 @@ TEST_CASE("a generator that has nothing though there is something is passed over
   CHECK(until([&] { return run.second->role.fetched("gate") > 0; }));
   run.grade();
   CHECK(run.second->role.fetched("generator") == 0);
+}
+
+TEST_CASE("who is sent to a generator that is there and mute takes weights where all join") {
+  SmallStageOptions options;
+  options.updates = 20;
+  Chief chief(options, {}, 60, false, false, 1);
+  std::atomic<int> asked = 0;
+  Role first(chief, "gen-0", "generator", chief.office->address(), [&](SitePlan& plan) {
+    plan.host = "host-of-gen-0";
+    plan.relay_listen = "127.0.0.1:0";
+    plan.cast_broadcaster = [&asked, system = plan.system] {
+      return caf::actor_cast<Broadcaster>(system->spawn(mute_broadcaster, &asked));
+    };
+  });
+  REQUIRE(until([&] { return chief.actors().contains("gen-0"); }));
+  constexpr double kCallSeconds = 2;
+  Role second(chief, "gen-1", "generator", chief.office->address(), [&](SitePlan& plan) {
+    plan.host = "host-of-gen-1";
+    plan.relay_listen = "127.0.0.1:0";
+    plan.limits.call_seconds = kCallSeconds;
+  });
+  chief.begin();
+  REQUIRE(until([&] { return second.fetched("gate") > 0; }));
+  Role grading(chief, "ver-0", "verifier", chief.office->address());
+  check_stage(chief);
+  CHECK(asked > 0);
+  CHECK(second.fetched("generator") == 0);
 }
 
 TEST_CASE("who cannot reach the generator that it is sent to takes weights where all join") {

@@ -39,7 +39,7 @@ struct FakeGeneratorSeat final : GeneratorSeat {
     takes.push_back({count, acknowledged, std::move(answer)});
   }
   void end(Answer<SiteTotals> answer) override { ended.emplace(std::move(answer)); }
-  void release() override { released = true; }
+  void release(std::uint64_t) override { released = true; }
 
   std::uint64_t cast = 0;
   std::optional<Answer<caf::unit_t>> begun;
@@ -57,7 +57,7 @@ struct FakeVerifierSeat final : VerifierSeat {
     joined.push_back(name);
     joins.push_back(std::move(answer));
   }
-  void release() override { released = true; }
+  void release(std::uint64_t) override { released = true; }
 
   std::optional<Answer<caf::unit_t>> begun;
   std::vector<std::string> joined;
@@ -290,6 +290,22 @@ TEST_CASE_FIXTURE(StandInFixture,
   caf::anon_send(stand_in, attached_atom::value);
   settle();
   CHECK(seat->takes.size() == 1);
+}
+
+TEST_CASE_FIXTURE(StandInFixture,
+                  "a part that is not taken in time may be given to the process anew") {
+  seat->begun->give(make_error(Errc::link_busy));
+  const auto verifier_seat = std::make_shared<FakeVerifierSeat>();
+  const auto verifier_end = watch(keep(
+      system.spawn(verifier_stand_in, VerifierStandInPlan{"far", {}, verifier_seat, telemetry()},
+                   ReplayBuffer())));
+  settle();
+  verifier_seat->begun->give(make_error(Errc::link_busy));
+  settle();
+  for (const auto& one : {end, verifier_end}) {
+    REQUIRE(one->has_value());
+    CHECK(code_of(**one) == Errc::link_busy);
+  }
 }
 
 TEST_CASE_FIXTURE(StandInFixture, "the same sequence gives the same tickets") {

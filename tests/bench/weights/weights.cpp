@@ -1,46 +1,27 @@
 // A version of the weights from a publisher to two receivers, each a process of its own, over mutual TLS on loopback:
 // by memfd, by stream and as a delta; then what a swap costs a generator.
 // usage: troupe_weights_bench [MEGABYTES]
-#include "actors/broadcaster/broadcaster.hpp"
-#include "actors/link/weight_dispatch.hpp"
-#include "actors/link/weight_intake.hpp"
 #include "gpu/device.hpp"
 #include "gpu/model/manifest.hpp"
 #include "gpu/sampling/continuous_batch.hpp"
 #include "gpu/sampling/cpu_engine.hpp"
 #include "messages/weight_delta.hpp"
-#include "messages/wire/network.hpp"
-#include "messages/wire/session.hpp"
-#include "messages/wire/tls.hpp"
-#include "tests/support/actor_fixture.hpp"
-#include "tests/support/link.hpp"
-#include "tests/support/test_pki.hpp"
+#include "tests/bench/weights/processes.hpp"
 
 #include <atomic>
-#include <caf/actor_system.hpp>
-#include <caf/send.hpp>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <random>
 #include <string>
-#include <sys/wait.h>
 #include <thread>
-#include <unistd.h>
 #include <vector>
 
 namespace {
 
 using namespace troupe;
-using Clock = std::chrono::steady_clock;
-
-const wire::LinkLimits kPatient{.silence_seconds = 600};  // nobody pings here
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
+using namespace troupe::bench;
 
 /// Of this process, in megabytes.
 double resident(const char* field) {
@@ -53,113 +34,6 @@ double resident(const char* field) {
   return 0;
 }
 
-/// The publishing process: a link per receiver, each with a source of its own.
-class Publisher final : kj::TaskSet::ErrorHandler {
- public:
-  Publisher(wire::Loop& loop, const wire::TlsFiles& files, const WeightTerms& terms,
-            Broadcaster from, caf::actor porter, Telemetry& telemetry)
-      : timer_(loop.timer),
-        tls_(files, loop.timer),
-        from_(std::move(from)),
-        porter_(std::move(porter)),
-        dispatch_(loop, terms, telemetry),
-        port_(wire::listen(loop.io.getNetwork(), "127.0.0.1:0")) {
-    number = port_->getPort();
-    tasks_.add(serve());
-  }
-  kj::uint number = 0;
-
- private:
-  kj::Promise<void> serve() {
-    return port_->accept().then([this](kj::Own<kj::AsyncIoStream> stream) {
-      tasks_.add(tls_.accept(kj::mv(stream)).then([this](kj::Own<wire::TlsStream> peer) {
-        auto session =
-            kj::heap<wire::Session>(kj::mv(peer), wire::Session::Side::SERVER, timer_, kPatient,
-                                    capnp::Capability::Client(dispatch_.source(
-                                        {porter_, std::chrono::seconds(60)}, from_, "receiver")));
-        auto ended = session->ended();
-        return ended.ignoreResult().attach(kj::mv(session));
-      }));
-      return serve();
-    });
-  }
-  void taskFailed(kj::Exception&& exception) override { KJ_LOG(ERROR, exception); }
-
-  kj::Timer& timer_;
-  wire::TlsContext tls_;
-  Broadcaster from_;
-  caf::actor porter_;
-  WeightDispatch dispatch_;
-  kj::Own<kj::ConnectionReceiver> port_;
-  kj::TaskSet tasks_{*this};
-};
-
-/// Fetches version after version and tells of each one by a byte. Runs in a process of its own.
-void receive(kj::uint port, const wire::TlsFiles& files, const WeightTerms& terms, int versions,
-             int told) {
-  support::TemporaryRun run;
-  caf::actor_system_config config;
-  caf::actor_system system{config};
-  auto io = kj::setupAsyncIo();
-  wire::Loop loop{*io.provider, *io.lowLevelProvider, io.provider->getTimer()};
-  wire::TlsContext tls(files, loop.timer);
-  auto dial = wire::tls_dial(io.provider->getNetwork(), tls, {}, kPatient.silence_seconds);
-  wire::Session session(dial("127.0.0.1:" + std::to_string(port)).wait(io.waitScope),
-                        wire::Session::Side::CLIENT, loop.timer, kPatient);
-  WeightIntake intake(loop, terms, 60, {std::chrono::seconds(60)}, system, *run.telemetry);
-  Weights held;
-  for (int version = 0; version < versions;) {
-    const Weights weights =
-        intake
-            .fetch(session.peer().castAs<wire::WeightSource>(), static_cast<std::uint64_t>(version))
-            .wait(io.waitScope);
-    if (!weights) continue;
-    held = weights;
-    ++version;
-    KJ_SYSCALL(::write(told, "v", 1));
-  }
-}
-
-/// A receiver in a process of its own.
-struct Receiver {
-  Receiver(const wire::TlsFiles& files, const WeightTerms& terms, int versions) {
-    int ports[2], arrivals[2];
-    KJ_SYSCALL(::pipe(ports));
-    KJ_SYSCALL(::pipe(arrivals));
-    child = ::fork();
-    if (child == 0) {
-      kj::uint port = 0;
-      KJ_SYSCALL(::read(ports[0], &port, sizeof port));
-      receive(port, files, terms, versions, arrivals[1]);
-      ::_exit(0);
-    }
-    port_pipe = ports[1];
-    arrival_pipe = arrivals[0];
-  }
-  void dial(kj::uint port) const { KJ_SYSCALL(::write(port_pipe, &port, sizeof port)); }
-  void wait_for_version() const {
-    char byte = 0;
-    KJ_SYSCALL(::read(arrival_pipe, &byte, 1));
-  }
-  void wait_for_end() const { ::waitpid(child, nullptr, 0); }
-  int port_pipe = -1, arrival_pipe = -1;
-  pid_t child = 0;
-};
-
-/// The next version; each value changes with that probability.
-std::shared_ptr<const float[]> next_values(const std::shared_ptr<const float[]>& before,
-                                           std::uint64_t elements, double share) {
-  const auto values = std::shared_ptr<float[]>(new float[elements]);
-  std::mt19937_64 dice(elements);
-  const auto limit = static_cast<std::uint64_t>(share * 0x1p32);
-  for (std::uint64_t i = 0; i < elements; ++i) {
-    const std::uint64_t draw = dice();
-    const float fresh = static_cast<float>(draw >> 40) * 0x1p-24f;
-    values[i] = !before ? fresh : (draw & 0xffffffff) < limit ? before[i] + 1 + fresh : before[i];
-  }
-  return values;
-}
-
 /// Publishes `versions` versions one after the other, each when all hold the one before.
 void publish(const char* name, WeightTerms terms, double share, int versions) {
   constexpr int kReceivers = 2;
@@ -168,18 +42,12 @@ void publish(const char* name, WeightTerms terms, double share, int versions) {
   support::TestPki pki;
   std::vector<Receiver> receivers;  // forked while this process has one thread
   for (int i = 0; i < kReceivers; ++i) receivers.emplace_back(pki.issue(), terms, versions);
-  support::TemporaryRun run;
-  caf::actor_system_config config;
-  caf::actor_system system{config};
-  const auto from =
-      system.spawn(broadcaster, BroadcasterPlan{{std::chrono::seconds(60)}, run.telemetry.get()});
-  const caf::actor porter = system.spawn(
-      [](caf::event_based_actor* self) -> caf::behavior { return {errand_handler(self)}; });
+  Holder holder;
   kj::uint port = 0;
   {
     wire::KjThread loop(
         [&](wire::Loop& on) -> kj::Own<void> {
-          auto made = kj::heap<Publisher>(on, pki.issue(), terms, from, porter, *run.telemetry);
+          auto made = holder.publisher(on, pki.issue(), terms);
           port = made->number;
           return kj::mv(made);
         },
@@ -190,7 +58,7 @@ void publish(const char* name, WeightTerms terms, double share, int versions) {
       values = next_values(values, elements, share);
       const std::string digest = gpu::weights_digest(values.get(), elements);
       const auto start = Clock::now();
-      caf::anon_send(from, publish_atom::value, Weights(version, digest, values, elements));
+      holder.publish(Weights(version, digest, values, elements));
       for (const Receiver& one : receivers) one.wait_for_version();
       const double seconds = seconds_since(start);
       std::printf("%-22s version %zu: %.3f s, %.0f MB/s to both together, resident %.0f MB\n", name,
@@ -199,11 +67,9 @@ void publish(const char* name, WeightTerms terms, double share, int versions) {
                   resident("VmRSS:"));
       std::fflush(stdout);
     }
-    for (const Receiver& one : receivers) one.wait_for_end();
+    for (const Receiver& one : receivers) one.end();
     std::printf("%-22s highest resident %.0f MB\n", name, resident("VmHWM:"));
   }
-  for (const auto& actor : {porter, caf::actor_cast<caf::actor>(from)})
-    caf::anon_send_exit(actor, caf::exit_reason::kill);
 }
 
 /// Size and speed of deltas of bfloat16 and float32 values by share of changed elements.

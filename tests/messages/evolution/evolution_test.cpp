@@ -1,7 +1,10 @@
-// Processes of two versions may meet: what one of them writes, the other reads. `1` holds the schemas as they were when
-// golden/*.bin were written; `past` and `future` know less and more than today's.
+// Processes of two versions may meet: what one of them writes, the other reads. `1` and `2` hold the schemas as they were
+// when golden/*.bin were written; `past` and `future` know less and more than today's.
 #include "messages/rollout.hpp"
+#include "messages/weights.hpp"
+#include "messages/wire/directing.capnp.h"
 #include "messages/wire/gate.capnp.h"
+#include "messages/wire/ranks.capnp.h"
 #include "messages/wire/roles.capnp.h"
 
 #include <doctest/doctest.h>
@@ -14,6 +17,7 @@
 #include <cstring>
 #include <fstream>
 #include <functional>
+#include <iterator>
 #include <kj/filesystem.h>
 #include <map>
 #include <string>
@@ -25,8 +29,7 @@ namespace troupe {
 namespace {
 
 const std::string kEvolution = TROUPE_SOURCE_DIR "/tests/messages/evolution/";
-constexpr const char* kFiles[] = {"messages/rollout.capnp", "messages/weights.capnp",
-                                  "messages/wire/gate.capnp", "messages/wire/roles.capnp"};
+constexpr const char* kVersions[] = {"1", "2"};
 
 kj::Own<const kj::ReadableDirectory> directory(const std::string& path) {
   const auto disk = kj::newDiskFilesystem();
@@ -38,9 +41,18 @@ class Schemas {
  public:
   explicit Schemas(const std::string& folder)
       : own_(directory(folder)), library_(directory(TROUPE_CAPNP_INCLUDE)) {}
-  capnp::ParsedSchema file(const char* name) {
+  capnp::ParsedSchema file(const std::string& name) {
     const kj::ReadableDirectory* const imports[] = {own_.get(), library_.get()};
-    return parser_.parseFromDirectory(*own_, kj::Path::parse(name), kj::arrayPtr(imports, 2));
+    return parser_.parseFromDirectory(*own_, kj::Path::parse(name.c_str()),
+                                      kj::arrayPtr(imports, 2));
+  }
+  /// Names of all there are, below the folder.
+  std::vector<std::string> files() const {
+    std::vector<std::string> names;
+    for (const char* folder : {"messages", "messages/wire"})
+      for (const kj::String& name : own_->openSubdir(kj::Path::parse(folder))->listNames())
+        if (name.endsWith(".capnp")) names.push_back(kj::str(folder, "/", name).cStr());
+    return names;
   }
 
  private:
@@ -63,7 +75,7 @@ void collect(capnp::ParsedSchema schema, Nodes& nodes) {
 
 Nodes nodes_of(Schemas& schemas) {
   Nodes nodes;
-  for (const char* name : kFiles) collect(schemas.file(name), nodes);
+  for (const std::string& name : schemas.files()) collect(schemas.file(name), nodes);
   return nodes;
 }
 
@@ -104,21 +116,37 @@ kj::Array<capnp::word> written_by(
 
 }  // namespace
 
-TEST_CASE("every schema of version 1 may be replaced by that of today") {
-  Schemas old_text(kEvolution + "1"), new_text(TROUPE_SOURCE_DIR);
-  const Nodes old_nodes = nodes_of(old_text), new_nodes = nodes_of(new_text);
-  CHECK(old_nodes.size() > 50);
-  for (const auto& [id, schema] : old_nodes) {
+TEST_CASE("every schema of an earlier version may be replaced by that of today") {
+  Schemas new_text(TROUPE_SOURCE_DIR);
+  const Nodes new_nodes = nodes_of(new_text);
+  for (const char* version : kVersions) {
+    CAPTURE(version);
+    Schemas old_text(kEvolution + version);
+    const Nodes old_nodes = nodes_of(old_text);
+    CHECK(old_nodes.size() > 50);
+    for (const auto& [id, schema] : old_nodes) {
+      const std::string name = schema.getProto().getDisplayName().cStr();
+      CAPTURE(name);
+      const auto found = new_nodes.find(id);
+      if (found == new_nodes.end()) {
+        FAIL_CHECK("is gone");
+        continue;
+      }
+      capnp::SchemaLoader loader;  // compares two nodes of one id
+      loader.load(schema.getProto());
+      CHECK_NOTHROW(loader.load(found->second.getProto()));
+    }
+  }
+}
+
+TEST_CASE("the newest copy has every file and every interface of today") {
+  Schemas copy_text(kEvolution + std::string(*std::rbegin(kVersions))), new_text(TROUPE_SOURCE_DIR);
+  CHECK(copy_text.files() == new_text.files());
+  const Nodes copy_nodes = nodes_of(copy_text);
+  for (const auto& [id, schema] : nodes_of(new_text)) {
     const std::string name = schema.getProto().getDisplayName().cStr();
     CAPTURE(name);
-    const auto found = new_nodes.find(id);
-    if (found == new_nodes.end()) {
-      FAIL_CHECK("is gone");
-      continue;
-    }
-    capnp::SchemaLoader loader;  // compares two nodes of one id
-    loader.load(schema.getProto());
-    CHECK_NOTHROW(loader.load(found->second.getProto()));
+    if (schema.getProto().isInterface()) CHECK(copy_nodes.contains(id));
   }
 }
 
@@ -169,6 +197,35 @@ TEST_CASE("messages that version 1 wrote are read today") {
   CHECK(hello.getConfigDigest() == "0123456789abcdef");
   CHECK(hello.getProcessId() == 99);
   CHECK(hello.getIncarnation() == 3);
+}
+
+TEST_CASE("messages that version 2 wrote are read today") {
+  const Ticket ticket(golden("handed_over_ticket"));
+  REQUIRE(ticket.read().getParts().size() == 1);
+  CHECK(ticket.read().getParts()[0].getIndex() == 2);
+  CHECK(tokens_of(ticket.read().getParts()[0].getTokens()) == std::vector<std::int32_t>{20, 21});
+  CHECK(ticket.read().getParts()[0].getVersions()[1].getVersion() == 4);
+
+  const Message<wire::WeightsHeader> header(golden("weights_header"));
+  CHECK(header.read().getTensors()[0].getShape()[1] == 3);
+  CHECK(header.read().getSha256().size() == 32);
+
+  const auto words = golden("news");
+  capnp::FlatArrayMessageReader message(words);
+  const auto news = message.getRoot<wire::News>();
+  REQUIRE(news.isEvaluated());
+  CHECK(news.getEvaluated().getPlace() == wire::EvaluationNote::Place::DURING);
+  CHECK(news.getEvaluated().getPassRateGreedy() == 0.25);
+  CHECK(news.getEvaluated().getSamples()[0].getReward() == 1);
+
+  const auto sheet_words = golden("call_sheet");
+  capnp::FlatArrayMessageReader sheet(sheet_words);
+  CHECK(sheet.getRoot<wire::CallSheet>().getFirstVersion() == 5);
+
+  const auto hello_words = golden("rank_hello");
+  capnp::FlatArrayMessageReader hello(hello_words);
+  CHECK(hello.getRoot<wire::RankHello>().getPurpose() == wire::RankHello::Purpose::TASKS);
+  CHECK(hello.getRoot<wire::RankHello>().getWeightsDigest() == "fedcba9876543210");
 }
 
 TEST_CASE("what is written today is read by version 1") {
