@@ -120,9 +120,10 @@ struct WeightReceiver {
 interface WeightSource {
   next @0 (atLeast :UInt64, sink :WeightSink, receiver :WeightReceiver) -> (sent :Bool);
   # Writes the newest version, if it is at least that, into the sink; not sent: none yet, ask again.
-  digest @1 (version :UInt64) -> (sha256 :Data);
-  # Of that version, as this process has seen for itself: who had it from elsewhere compares. Waits for a version that
-  # is still to come. Empty: it has not come for a while, or it is too old.
+  digest @1 (version :UInt64) -> (sha256 :Data, digest :Text, newest :UInt64);
+  # Of that version, as in its header, as this process has seen for itself: who had it from elsewhere compares. Waits for
+  # a version that is still to come. Empty: it has not come for a while, or it was passed over or is too old.
+  # newest: the newest version seen here.
 }
 
 interface WeightSink {
