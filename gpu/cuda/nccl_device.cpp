@@ -82,11 +82,20 @@ class Device final : public troupe::gpu::NcclDevice {
   std::shared_ptr<float[]> allocate(std::size_t floats) override {
     return allocate_on(index_, floats);
   }
-  void copy(float* to, const float* from, std::size_t floats) override {
+  void copy(void* to, const void* from, std::size_t bytes) override {
     Stream own(index_);
     auto* const queue = static_cast<cudaStream_t>(own.handle());
-    require(cudaMemcpyAsync(to, from, floats * sizeof(float), cudaMemcpyDefault, queue), "copying");
+    require(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, queue), "copying");
     own.wait();
+  }
+  bool owns(const void* memory) const override {
+    cudaPointerAttributes attributes{};
+    require(cudaPointerGetAttributes(&attributes, memory), "asking whose memory it is");
+    return attributes.type == cudaMemoryTypeDevice && attributes.device == index_;
+  }
+  void settle() override {
+    require(cudaSetDevice(index_), "choosing the device");
+    require(cudaDeviceSynchronize(), "what it was given");
   }
 
  private:
