@@ -1,8 +1,9 @@
 // The memory and streams of a CUDA device, for NCCL.
 #include "gpu/transport/nccl_device.hpp"
 
+#include "gpu/cuda/cuda_check.hpp"
 #include "gpu/cuda/cuda_library.hpp"
-#include "gpu/error.hpp"
+#include "gpu/cuda/device_copy.hpp"
 
 #include <cstdio>
 #include <cstdlib>
@@ -12,11 +13,7 @@
 namespace {
 
 using troupe::gpu::DeviceStream;
-
-void require(cudaError_t error, const char* doing) {
-  if (error == cudaSuccess) return;
-  throw troupe::gpu::Error(std::string("CUDA, ") + doing + ": " + cudaGetErrorString(error));
-}
+using troupe::gpu::require;
 
 std::shared_ptr<float[]> allocate_on(int device, std::size_t floats) {
   require(cudaSetDevice(device), "choosing the device");
@@ -56,7 +53,6 @@ class Stream final : public DeviceStream {
     require(state, "a stream's work");
     return true;
   }
-  void wait() { require(cudaStreamSynchronize(stream_), "a stream's work"); }
 
  private:
   const int device_;
@@ -66,7 +62,7 @@ class Stream final : public DeviceStream {
 
 class Device final : public troupe::gpu::NcclDevice {
  public:
-  explicit Device(int index) : index_(index) {
+  explicit Device(int index) : index_(index), copies_(index) {
     cudaDeviceProp properties{};
     require(cudaGetDeviceProperties(&properties, index), "describing the device");
     char hex[3];
@@ -83,10 +79,7 @@ class Device final : public troupe::gpu::NcclDevice {
     return allocate_on(index_, floats);
   }
   void copy(void* to, const void* from, std::size_t bytes) override {
-    Stream own(index_);
-    auto* const queue = static_cast<cudaStream_t>(own.handle());
-    require(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, queue), "copying");
-    own.wait();
+    copies_.copy(to, from, bytes);
   }
   bool owns(const void* memory) const override {
     cudaPointerAttributes attributes{};
@@ -100,6 +93,7 @@ class Device final : public troupe::gpu::NcclDevice {
 
  private:
   const int index_;
+  troupe::gpu::DeviceCopies copies_;
   std::string identity_;
 };
 

@@ -84,6 +84,7 @@ HostIdle host_idle(const std::string& file) {
 }  // namespace
 
 std::shared_ptr<const NcclLibrary> open_nccl(const std::string& file, const std::string& device) {
+  probe_devices();  // what is loaded for a GPU brings an NCCL along, and that is then found by its name
   NcclLibrary library;
   library.api = load_nccl(file);
   if (const HostIdle idle = host_idle(file))
