@@ -58,6 +58,7 @@ class WeightDesk final : public wire::WeightSource::Server {
   kj::Promise<void> next(NextContext context) override;
 
  private:
+  void add_nccl();
   kj::Promise<void> send(const Shipment& shipment, wire::WeightReceiver::Reader receiver,
                          wire::WeightSink::Client sink);
   kj::Promise<void> carry(const Shipment& shipment, wire::WeightReceiver::Reader receiver,
