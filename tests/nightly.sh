@@ -42,6 +42,7 @@ names() {  # of files with CAF or LibTorch too, which .ci/run leaves out for tim
 }
 part names names
 part benches ninja -C "$build" benches
+part nccl-bench "$build/tests/bench/weights/troupe_nccl_bench" --library "$build/tests/gpu/transport/libtroupe_fake_nccl.so" 64
 part joins tests/bench/joins.sh
 part pods tests/end_to_end/pods.sh "$build/troupe"
 part pods-cert-manager tests/end_to_end/pods.sh "$build/troupe" cert-manager

@@ -6,7 +6,7 @@
 
 namespace troupe {
 
-/// As weight_terms, with NCCL's library opened where the config wants it; or with why it cannot be.
+/// As weight_terms, with NCCL's library opened where it may be used; or, where it was asked for, with why it cannot be.
 WeightTerms carried_weights(const Config& config, const gpu::DecoderConfig& decoder);
 
 }  // namespace troupe

@@ -1,5 +1,6 @@
 #include "actors/cli/engagement.hpp"
 
+#include "actors/cli/rank_plans.hpp"
 #include "actors/link/circle_peers.hpp"
 
 #include <atomic>

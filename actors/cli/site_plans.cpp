@@ -3,6 +3,7 @@
 #include "actors/broadcaster/broadcaster.hpp"
 #include "actors/cli/carried_weights.hpp"
 #include "actors/cli/process.hpp"
+#include "actors/cli/rank_plans.hpp"
 #include "actors/director/learner_plans.hpp"
 #include "actors/director/role_plans.hpp"
 #include "actors/link/circle_peers.hpp"
@@ -87,7 +88,7 @@ MemberPlan member_plan(const Surroundings& around, const std::string& role,
 SitePlan site_plan(const Surroundings& around, const std::string& role, const std::string& name) {
   SitePlan plan{member_plan(around, role, name)};
   plan.rollouts_at_once = rollouts_per_message(around.config, around.materials);
-  plan.weights = carried_weights(around.config, around.materials.decoder);
+  if (role == "generator") plan.weights = carried_weights(around.config, around.materials.decoder);
   plan.deadlines = deadlines_of(around.config);
   plan.system = &around.system;
   const NetworkConfig& network = around.config.network;
@@ -135,42 +136,6 @@ RelayPlan relay_plan(const Surroundings& around, const std::string& name) {
   };
   plan.report = [around] { return relay_report(around.telemetry, "broadcaster"); };
   return plan;
-}
-
-RankCirclePlan rank_circle_plan(const Surroundings& around, const std::string& name) {
-  const Config& config = around.config;
-  RankCirclePlan plan;
-  plan.rank = rank_of_name(name);
-  plan.addresses = config.network.rank_addresses();
-  if (plan.rank >= config.learner.ranks)
-    throw std::runtime_error(
-        name + " would be rank " + std::to_string(plan.rank) + " of " +
-        std::to_string(config.learner.ranks) +
-        " (learner.ranks); give it a name that ends with its rank (--name learner-1)");
-  if (config.network.listen != NetworkConfig::kOwnAddress) plan.listen = config.network.listen;
-  plan.tls = tls_files(config.network, name, "learner");
-  plan.config_digest = shared_digest(config);
-  plan.weights_digest =
-      gpu::weights_digest(around.materials.weights.data(), around.materials.weights.size());
-  plan.join_seconds = config.network.join_deadline_seconds;
-  plan.silence_seconds = config.network.limits.silence_seconds;
-  plan.deadline = std::chrono::milliseconds(
-      static_cast<std::int64_t>(config.learner.rank_deadline_seconds * 1000));
-  plan.log = [&telemetry = around.telemetry](kj::LogSeverity, const std::string& text) {
-    telemetry.event("link_refused", text);
-  };
-  return plan;
-}
-
-LearnerSetup rank_setup(const Surroundings& around) {
-  LearnerSetup setup =
-      learner_setup(around.config, around.materials, around.backends, around.telemetry);
-  setup.ranks.ranks = 1;
-  setup.ranks.prepare_thread = [set = around.backends.set_threads,
-                                threads = std::max(1, around.config.learner.threads)] {
-    set(threads);
-  };
-  return setup;
 }
 
 ChairPlan chair_plan(const Surroundings& around, const std::string& name) {

@@ -3,9 +3,7 @@
 #include "actors/config/config.hpp"
 #include "actors/director/backends.hpp"
 #include "actors/director/materials.hpp"
-#include "actors/learner/learner.hpp"
 #include "actors/link/chair.hpp"
-#include "actors/link/rank_circle.hpp"
 #include "actors/link/relay.hpp"
 #include "actors/link/site.hpp"
 #include "actors/link/study.hpp"
@@ -29,10 +27,6 @@ struct Surroundings {
 SitePlan site_plan(const Surroundings& around, const std::string& role, const std::string& name);
 RelayPlan relay_plan(const Surroundings& around, const std::string& name);
 StudyPlan study_plan(const Surroundings& around, const std::string& name);
-/// Of a learner whose ranks are processes. Errors: also if the name says no rank of the config.
-RankCirclePlan rank_circle_plan(const Surroundings& around, const std::string& name);
-/// What such a rank computes with.
-LearnerSetup rank_setup(const Surroundings& around);
 ChairPlan chair_plan(const Surroundings& around, const std::string& name);
 
 }  // namespace troupe

@@ -282,10 +282,16 @@ class Checker {
 
   void ranks() {
     const LearnerConfig& l = config_.learner;
-    if (l.ranks > 1 && config_.run.device.rfind("cuda", 0) == 0)
+    const bool apart = config_.network.ranks_apart();
+    if (l.ranks > 1 && !apart && config_.run.device.rfind("cuda", 0) == 0)
       problem({"learner.ranks", "run.device"},
-              text(l.ranks) + " ranks share a learner on the CPU only",
-              "set ranks = 1, or run.device = \"cpu\"");
+              text(l.ranks) + " ranks that are threads would share one GPU",
+              "give each a process (network.learner-ranks), or set ranks = 1 or run.device = "
+              "\"cpu\"");
+    if (l.communicator == "nccl" && !apart)
+      problem({"learner.communicator", "network.learner-ranks"},
+              "only ranks that are processes exchange by NCCL",
+              "give the host:port of each rank's process, or set communicator = \"auto\"");
     if (l.ranks > 1 && l.rank_deadline_seconds >= config_.director.stall_deadline_seconds)
       warning({"learner.rank-deadline-seconds", "director.stall-deadline-seconds"},
               "a lost rank would be taken for a run that stands still",

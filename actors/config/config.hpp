@@ -69,6 +69,7 @@ struct LearnerConfig {           // [learner]
   std::int32_t ranks = 1;        // each a thread with its part of every batch
   bool shard_optimizer = false;  // its state over the ranks: ZeRO-1
   double rank_deadline_seconds = 60;
+  std::string communicator = "auto";  // auto | ring | nccl, of ranks that are processes
   std::int64_t tokens_per_micro_batch = 512;
   gpu::UpdateConfig update;  // advantage, clip-low, ..., beta1, ..., max-gradient-norm
   std::int32_t refused_updates_limit = 3;  // consecutive non-finite updates that end the run

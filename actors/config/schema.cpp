@@ -305,8 +305,8 @@ Section learner_section() {
           {"ranks", &C::ranks, between(1, 64), "ranks",
            "Each has weights of its own and takes its part of every batch, by tokens. They are "
            "threads, which learner.threads are shared out over, or processes "
-           "(network.learner-ranks). The CPU only. A run is a function of this number, but only in "
-           "the last bits."},
+           "(network.learner-ranks), with a GPU each or on the CPU. A run is a function of this "
+           "number, but only in the last bits."},
           {"shard-optimizer", &C::shard_optimizer, any(), "",
            "Every rank holds the optimizer's state of its part of the weights only (ZeRO-1); the "
            "result is the same to the bit."},
@@ -314,6 +314,10 @@ Section learner_section() {
            "A rank that the others have waited for so long is lost: the update is not made, and "
            "the "
            "run ends with the weights of before."},
+          {"communicator", &C::communicator, one_of({"auto", "ring", "nccl"}), "",
+           "How ranks that are processes sum gradients. ring: over their links; nccl: by NCCL "
+           "(broadcaster.nccl-library), which is not encrypted, each on a GPU of its own, or the "
+           "run does not begin; auto: by NCCL where all ranks can. The log says which, and why."},
           {"tokens-per-micro-batch", &C::tokens_per_micro_batch, between(1, 1 << 30), "tokens",
            "Most tokens in one forward and backward pass; a batch of more is accumulated. Not for "
            "the result, but for speed and memory: few stay in the caches of a CPU, a GPU wants "
@@ -429,11 +433,13 @@ Section broadcaster_section() {
       {
           {"carrier", &C::carrier, one_of({"auto", "stream", "memfd", "nccl"}), "",
            "auto: processes of one machine and user share memory, others get a stream over their "
-           "link; stream: all do; memfd: memory is offered to all, as containers may not know that "
-           "they share a machine; nccl: from GPU to GPU where two processes compute on two, which "
-           "is not encrypted, and the rest as auto."},
+           "link, or versions go from GPU to GPU by NCCL, which is not encrypted, where two "
+           "processes compute on two; stream: all goes by stream; memfd: memory is offered to all, "
+           "as containers may not know that they share a machine, and nothing goes by NCCL; nccl: "
+           "as auto, but NCCL before memory, and the log says where it is missing."},
           {"nccl-library", &C::nccl_library, any(), "",
-           "NCCL's library, as the dynamic loader finds it, for carrier = nccl."},
+           "NCCL's library, as the dynamic loader finds it: for weights, and for the ranks of a "
+           "learner."},
           {"nccl-deadline-seconds", &C::nccl_deadline_seconds, positive(3600), "seconds",
            "For two processes to meet by NCCL, and for each 32 MiB; then the next carrier is "
            "taken, and NCCL tried again after 30 s."},

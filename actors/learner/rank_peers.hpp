@@ -15,7 +15,7 @@ class RankPeers {
   virtual std::shared_ptr<gpu::Communicator> communicator() = 0;
   /// Has all of them begin the task, in which weights need their version only. Returns why one is lost; empty: none is.
   virtual std::string tell(const RankTask& task) = 0;
-  /// After a loss: what ranks that failed said of it, if they did.
+  /// After a loss: what ranks that failed said of it, and which say nothing.
   virtual std::string last_words() = 0;
 };
 

@@ -1,6 +1,7 @@
 #include "actors/link/circle_peers.hpp"
 
 #include "actors/link/rank_codec.hpp"
+#include "actors/link/rank_letter.hpp"
 
 #include <algorithm>
 #include <capnp/message.h>
@@ -20,22 +21,9 @@ constexpr std::chrono::seconds kFarewell{5}, kLastWords{1};
 constexpr std::uint32_t kLongestText = 2048;
 constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 36;  // of a task; more is no task
 
-Time after(std::chrono::milliseconds time) {
-  return std::chrono::steady_clock::now() + time;
-}
 /// A rank waits as long as the run lasts: its connection ends with rank 0's process or host.
 Time some_day() {
   return after(std::chrono::hours(24 * 365));
-}
-
-std::string send(gpu::ByteStream& stream, capnp::MessageBuilder& message, Time deadline) {
-  const auto words = capnp::messageToFlatArray(message);
-  const auto bytes = words.asBytes();
-  const std::uint64_t size = bytes.size();
-  std::string problem = stream.send(std::as_bytes(std::span(&size, 1)), deadline);
-  if (problem.empty())
-    problem = stream.send(std::as_bytes(std::span(bytes.begin(), bytes.size())), deadline);
-  return problem;
 }
 
 /// All that a rank has to say to rank 0.
@@ -54,11 +42,12 @@ class CirclePeers final : public RankPeers {
  public:
   explicit CirclePeers(const RankCirclePlan& plan) : deadline_(plan.deadline), circle_(plan) {}
   ~CirclePeers() override {
+    circle_.at_peace();
     capnp::MallocMessageBuilder message;
     message.initRoot<wire::RankTask>().setOver("the run is over");
     const Time until = after(kFarewell);
     for (const auto& stream : circle_.tasks())
-      static_cast<void>(send(*stream, message, until));  // who is lost needs no farewell
+      static_cast<void>(send_letter(*stream, message, until));  // who is lost needs no farewell
     Word word{};  // of who is through with all tasks; until all are, nobody hangs up
     for (const auto& stream : circle_.tasks())
       static_cast<void>(stream->receive(bytes_of(word), until));
@@ -70,7 +59,7 @@ class CirclePeers final : public RankPeers {
     int rank = 0;
     for (const auto& stream : circle_.tasks()) {
       ++rank;
-      const std::string problem = send(*stream, message, after(deadline_));
+      const std::string problem = send_letter(*stream, message, after(deadline_));
       if (!problem.empty()) return "learner rank " + std::to_string(rank) + ": " + problem;
     }
     return "";
@@ -78,13 +67,15 @@ class CirclePeers final : public RankPeers {
   std::string last_words() override {
     std::string all;
     const Time until = after(kLastWords);
+    int rank = 0;
     for (const auto& stream : circle_.tasks()) {
+      std::string text = "learner rank " + std::to_string(++rank) + " says nothing";
       Word word{};
-      if (!stream->receive(bytes_of(word), until).empty() || word.kind != Word::Kind::failed)
-        continue;
-      std::string text(std::min(word.size, kLongestText), ' ');
-      if (stream->receive(std::as_writable_bytes(std::span(text)), until).empty())
-        all += (all.empty() ? "" : "; ") + text;
+      if (stream->receive(bytes_of(word), until).empty() && word.kind == Word::Kind::failed) {
+        std::string said(std::min(word.size, kLongestText), ' ');
+        if (stream->receive(std::as_writable_bytes(std::span(said)), until).empty()) text = said;
+      }
+      all += (all.empty() ? "" : "; ") + text;
     }
     return all;
   }
@@ -139,18 +130,21 @@ void RankService::leave() {
 
 /// False once there is nothing left to do.
 bool RankService::next(std::string& why) {
-  std::vector<std::byte> bytes;
-  why = receive(bytes);
-  if (!why.empty()) return false;
+  kj::Array<capnp::word> words;
+  why = receive_letter(*circle_.tasks().front(), words, kMostBytes, some_day(),
+                       setup_.ranks.deadline);
+  if (!why.empty()) {
+    why = "rank 0: " + why;
+    return false;
+  }
   setup_.telemetry->activity(name_).enter("train", true);
   capnp::ReaderOptions options;
-  options.traversalLimitInWords = bytes.size();  // rank 0 is ourselves, and a task of any size
-  capnp::FlatArrayMessageReader reader(
-      kj::arrayPtr(reinterpret_cast<const capnp::word*>(bytes.data()),
-                   bytes.size() / sizeof(capnp::word)),
-      options);
+  options.traversalLimitInWords =
+      words.asBytes().size();  // rank 0 is ourselves, and a task of any size
+  capnp::FlatArrayMessageReader reader(words, options);
   auto read = read_task(reader.getRoot<wire::RankTask>(), setup_.update);
   if (std::holds_alternative<RankFarewell>(read)) {
+    circle_.at_peace();
     Word word{Word::Kind::heard, 0};
     gpu::ByteStream& stream = *circle_.tasks().front();
     static_cast<void>(stream.send(bytes_of(word), after(kFarewell)));
@@ -163,18 +157,6 @@ bool RankService::next(std::string& why) {
   perform(*engine_, task);
   setup_.telemetry->progress(name_);
   return true;
-}
-
-std::string RankService::receive(std::vector<std::byte>& bytes) {
-  gpu::ByteStream& stream = *circle_.tasks().front();
-  std::uint64_t size = 0;
-  std::string problem = stream.receive(std::as_writable_bytes(std::span(&size, 1)), some_day());
-  if (problem.empty() && size > kMostBytes) problem = "sent what is no task";
-  if (problem.empty()) {
-    bytes.resize(size);
-    problem = stream.receive(bytes, after(setup_.ranks.deadline));
-  }
-  return problem.empty() ? "" : "rank 0: " + problem;
 }
 
 }  // namespace troupe

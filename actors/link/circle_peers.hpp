@@ -27,7 +27,6 @@ class RankService {
 
  private:
   bool next(std::string& why);
-  std::string receive(std::vector<std::byte>& words);
 
   LearnerSetup setup_;
   const std::string name_;

@@ -36,6 +36,11 @@ std::shared_ptr<gpu::WeightPipe> make_pipe(const NcclTerms& terms, const gpu::Nc
 
 }  // namespace
 
+void say_problem(const NcclTerms& terms, Telemetry& telemetry) {
+  if (!terms.problem.empty() && !terms.said->exchange(true))
+    telemetry.event("carrier", "nccl: " + terms.problem);
+}
+
 bool NcclCarrier::wanted(wire::WeightReceiver::Reader receiver) const {
   return terms_.library && receiver.getNccl().size() > 0 && timer_.now() >= again_ &&
          receiver.getNccl() != terms_.library->device->identity().c_str();

@@ -2,6 +2,7 @@
 // Versions that go from one GPU to another by NCCL; the link only agrees on who takes part.
 #include "actors/link/carriers.hpp"
 #include "actors/link/weight_inbox.hpp"
+#include "actors/telemetry/telemetry.hpp"
 #include "gpu/transport/weight_pipe.hpp"
 #include "messages/wire/kj_thread.hpp"
 
@@ -12,6 +13,9 @@
 #include <string>
 
 namespace troupe {
+
+/// Once for all that share the terms.
+void say_problem(const NcclTerms& terms, Telemetry& telemetry);
 
 /// To one receiver. After a failure the pipe is given up, and another one is tried after a while. Not for every pair: both
 /// need a library and a device, and not the same one.

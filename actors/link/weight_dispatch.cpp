@@ -11,7 +11,7 @@ namespace troupe {
 
 WeightDispatch::WeightDispatch(wire::Loop& loop, WeightTerms terms, Telemetry& telemetry)
     : timer_(loop.timer), terms_(std::move(terms)), telemetry_(telemetry) {
-  if (!terms_.nccl.problem.empty()) telemetry.event("carrier", "nccl: " + terms_.nccl.problem);
+  say_problem(terms_.nccl, telemetry);
   if (terms_.carrier == CarrierUse::stream) return;
   auto problem = kj::runCatchingExceptions([&] { door_ = kj::heap<wire::MemoryDoor>(loop); });
   KJ_IF_MAYBE (exception, problem) {
@@ -84,18 +84,22 @@ WeightDesk::WeightDesk(WeightDispatch& dispatch, DeskTerms terms,
       terms_(std::move(terms)),
       broadcaster_(std::move(broadcaster)),
       who_(std::move(who)) {
-  if (dispatch_.terms_.nccl.library) {
-    auto nccl = std::make_unique<NcclCarrier>(dispatch_.timer_, dispatch_.terms_.nccl);
-    nccl_ = nccl.get();
-    carriers_.push_back(std::move(nccl));
-  }
+  const NcclTerms& nccl = dispatch_.terms_.nccl;
+  if (nccl.library && nccl.before_memory) add_nccl();
   KJ_IF_MAYBE (door, dispatch_.door_) {
     auto memory = std::make_unique<MemoryCarrier>(**door, dispatch_.terms_.carrier);
     memory_ = memory.get();
     carriers_.push_back(std::move(memory));
   }
+  if (nccl.library && !nccl.before_memory) add_nccl();
   carriers_.push_back(std::make_unique<DeltaCarrier>());
   carriers_.push_back(std::make_unique<StreamCarrier>());
+}
+
+void WeightDesk::add_nccl() {
+  auto nccl = std::make_unique<NcclCarrier>(dispatch_.timer_, dispatch_.terms_.nccl);
+  nccl_ = nccl.get();
+  carriers_.push_back(std::move(nccl));
 }
 
 WeightDesk::~WeightDesk() noexcept(false) {
@@ -105,8 +109,9 @@ WeightDesk::~WeightDesk() noexcept(false) {
 kj::Promise<void> WeightDesk::next(NextContext context) {
   const auto params = context.getParams();
   const auto receiver = params.getReceiver();
-  const bool by_nccl = nccl_ != nullptr && nccl_->wanted(receiver);
-  const bool memory = !by_nccl && memory_ != nullptr && memory_->wanted(receiver);
+  bool by_nccl = nccl_ != nullptr && nccl_->wanted(receiver);
+  bool memory = memory_ != nullptr && memory_->wanted(receiver);
+  if (by_nccl && memory) (dispatch_.terms_.nccl.before_memory ? memory : by_nccl) = false;
   const Broadcaster from = broadcaster_();
   const caf::actor packer = from && !dispatch_.closed_ ? dispatch_.packer_for(from) : nullptr;
   if (!packer) return KJ_EXCEPTION(OVERLOADED, "no stage is on here; ask again");

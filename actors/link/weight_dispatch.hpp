@@ -65,6 +65,7 @@ class WeightDesk final : public wire::WeightSource::Server {
   kj::Promise<void> digest(DigestContext context) override;
 
  private:
+  void add_nccl();
   kj::Promise<void> send(const Shipment& shipment, wire::WeightReceiver::Reader receiver,
                          wire::WeightSink::Client sink);
   kj::Promise<void> carry(const Shipment& shipment, wire::WeightReceiver::Reader receiver,

@@ -112,7 +112,7 @@ WeightIntake::WeightIntake(wire::Loop& loop, WeightTerms terms, double stall_sec
       deadlines_(deadlines),
       telemetry_(telemetry),
       nccl_(std::make_shared<NcclReceiver>(terms_.nccl)) {
-  if (!terms_.nccl.problem.empty()) telemetry.event("carrier", "nccl: " + terms_.nccl.problem);
+  say_problem(terms_.nccl, telemetry);
   // CAF 0.17 counts a thread that spawns among the users of its system, which ends only after them: not the loop's.
   std::thread([&] { opener_ = system.spawn<caf::detached>(opener); }).join();
 }

@@ -2,6 +2,7 @@
 // How versions of the weights may travel between processes: what both ends of a link are told.
 #include "messages/weight_manifest.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -16,7 +17,10 @@ namespace troupe {
 struct NcclTerms {
   std::shared_ptr<const gpu::NcclLibrary> library;  // null: it is not used
   std::chrono::milliseconds deadline{20000};        // to make a group, and for each bucket
+  bool before_memory = false;                       // also where two processes share a machine
   std::string problem;  // why it is not used though the config wants it; empty: nothing is wrong
+  /// Whether that has been said, of all that share these terms.
+  std::shared_ptr<std::atomic<bool>> said = std::make_shared<std::atomic<bool>>(false);
 };
 
 /// Whether one machine's processes share the memory of a version: [broadcaster] carrier.

@@ -1,8 +1,9 @@
 // The memory and streams of a CUDA device, for NCCL.
 #include "gpu/transport/nccl_device.hpp"
 
+#include "gpu/cuda/cuda_check.hpp"
 #include "gpu/cuda/cuda_library.hpp"
-#include "gpu/error.hpp"
+#include "gpu/cuda/device_copy.hpp"
 
 #include <cstdio>
 #include <cstdlib>
@@ -12,11 +13,7 @@
 namespace {
 
 using troupe::gpu::DeviceStream;
-
-void require(cudaError_t error, const char* doing) {
-  if (error == cudaSuccess) return;
-  throw troupe::gpu::Error(std::string("CUDA, ") + doing + ": " + cudaGetErrorString(error));
-}
+using troupe::gpu::require;
 
 std::shared_ptr<float[]> allocate_on(int device, std::size_t floats) {
   require(cudaSetDevice(device), "choosing the device");
@@ -56,7 +53,6 @@ class Stream final : public DeviceStream {
     require(state, "a stream's work");
     return true;
   }
-  void wait() { require(cudaStreamSynchronize(stream_), "a stream's work"); }
 
  private:
   const int device_;
@@ -66,7 +62,7 @@ class Stream final : public DeviceStream {
 
 class Device final : public troupe::gpu::NcclDevice {
  public:
-  explicit Device(int index) : index_(index) {
+  explicit Device(int index) : index_(index), copies_(index) {
     cudaDeviceProp properties{};
     require(cudaGetDeviceProperties(&properties, index), "describing the device");
     char hex[3];
@@ -82,15 +78,22 @@ class Device final : public troupe::gpu::NcclDevice {
   std::shared_ptr<float[]> allocate(std::size_t floats) override {
     return allocate_on(index_, floats);
   }
-  void copy(float* to, const float* from, std::size_t floats) override {
-    Stream own(index_);
-    auto* const queue = static_cast<cudaStream_t>(own.handle());
-    require(cudaMemcpyAsync(to, from, floats * sizeof(float), cudaMemcpyDefault, queue), "copying");
-    own.wait();
+  void copy(void* to, const void* from, std::size_t bytes) override {
+    copies_.copy(to, from, bytes);
+  }
+  bool owns(const void* memory) const override {
+    cudaPointerAttributes attributes{};
+    require(cudaPointerGetAttributes(&attributes, memory), "asking whose memory it is");
+    return attributes.type == cudaMemoryTypeDevice && attributes.device == index_;
+  }
+  void settle() override {
+    require(cudaSetDevice(index_), "choosing the device");
+    require(cudaDeviceSynchronize(), "what it was given");
   }
 
  private:
   const int index_;
+  troupe::gpu::DeviceCopies copies_;
   std::string identity_;
 };
 

@@ -2,9 +2,12 @@
 #include "gpu/error.hpp"
 #include "gpu/transport/nccl_device.hpp"
 
-#include <algorithm>
-#include <cstdlib>
+#include <cstring>
 #include <dlfcn.h>
+#include <functional>
+#include <iterator>
+#include <map>
+#include <mutex>
 #include <unistd.h>
 
 namespace troupe::gpu {
@@ -24,21 +27,52 @@ class HostStream final : public DeviceStream {
   float scratch_ = 0;
 };
 
-/// Of libraries that move the machine's own memory.
+/// What a device has handed out. Safe from any thread.
+class Allocations {
+ public:
+  void add(const float* at, std::size_t floats) {
+    const std::lock_guard lock(mutex_);
+    ends_[at] = at + floats;
+  }
+  void remove(const float* at) {
+    const std::lock_guard lock(mutex_);
+    ends_.erase(at);
+  }
+  bool hold(const void* memory) const {
+    const std::lock_guard lock(mutex_);
+    const auto* const at = static_cast<const float*>(memory);
+    const auto after = ends_.upper_bound(at);
+    return after != ends_.begin() && std::less<>()(at, std::prev(after)->second);
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::map<const float*, const float*, std::less<>> ends_;  // by beginning
+};
+
+/// Of libraries that move the machine's own memory: of that what was allocated here is the device's.
 class HostDevice final : public NcclDevice {
  public:
   explicit HostDevice(HostIdle idle) : idle_(idle) {}
   std::string identity() const override { return "host:" + std::to_string(getpid()); }
   std::shared_ptr<DeviceStream> stream() override { return std::make_shared<HostStream>(idle_); }
   std::shared_ptr<float[]> allocate(std::size_t floats) override {
-    return std::shared_ptr<float[]>(new float[floats]);
+    auto* const at = new float[floats];
+    allocations_->add(at, floats);
+    return {at, [allocations = allocations_](float* gone) {
+              allocations->remove(gone);
+              delete[] gone;
+            }};
   }
-  void copy(float* to, const float* from, std::size_t floats) override {
-    std::copy_n(from, floats, to);
+  void copy(void* to, const void* from, std::size_t bytes) override {
+    std::memcpy(to, from, bytes);
   }
+  bool owns(const void* memory) const override { return allocations_->hold(memory); }
+  void settle() override {}
 
  private:
   const HostIdle idle_;
+  const std::shared_ptr<Allocations> allocations_ = std::make_shared<Allocations>();
 };
 
 HostIdle host_idle(const std::string& file) {
@@ -50,6 +84,7 @@ HostIdle host_idle(const std::string& file) {
 }  // namespace
 
 std::shared_ptr<const NcclLibrary> open_nccl(const std::string& file, const std::string& device) {
+  probe_devices();  // what is loaded for a GPU brings an NCCL along, and that is then found by its name
   NcclLibrary library;
   library.api = load_nccl(file);
   if (const HostIdle idle = host_idle(file))

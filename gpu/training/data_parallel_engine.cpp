@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <utility>
 
 namespace troupe::gpu {
@@ -61,30 +62,32 @@ class DataParallelEngine final : public TrainingEngine {
 
   /// Shard by shard whatever the state, so that its two kinds agree to the bit.
   double gradient_norm() override {
-    const std::span<float> gradient = own_->gradient_buffer();
-    if (state_ == OptimizerState::sharded)
-      peers_->reduce_scatter_sum(gradient, shard_length_);
-    else
-      peers_->all_reduce_sum(gradient);
-    double squares = 0;
-    for (const float value : gradient.subspan(shard_.first, shard_.count))
-      squares += static_cast<double>(value) * static_cast<double>(value);
+    exchange([this](std::span<float> gradient) {
+      if (state_ == OptimizerState::sharded)
+        peers_->reduce_scatter_sum(gradient, shard_length_);
+      else
+        peers_->all_reduce_sum(gradient);
+    });
     double sum = 0;
-    for (const double of_rank : gather({squares})) sum += of_rank;
+    for (const double of_rank : gather({own_->gradient_squares(shard_)})) sum += of_rank;
     return std::sqrt(sum);
   }
 
   void step(const AdamW& adamw, float learning_rate, float gradient_scale) override {
     if (state_ == OptimizerState::whole) return own_->step(adamw, learning_rate, gradient_scale);
-    const std::span<float> shard = own_->weight_buffer().subspan(shard_.first, shard_.count);
-    const std::vector<float> before(shard.begin(), shard.end());
+    float* const weights = own_->weight_buffer().data();
+    float* const shard = weights + shard_.first;
+    std::vector<float> before(shard_.count);
+    own_->copy(before.data(), shard, shard_.count);
     own_->step(adamw, learning_rate, gradient_scale);
     // The gradient's buffer is free: who fails in the exchange still has the weights of before.
-    const std::span<float> all = own_->gradient_buffer();
-    std::copy(shard.begin(), shard.end(), all.begin() + static_cast<std::ptrdiff_t>(shard_.first));
-    std::copy(before.begin(), before.end(), shard.begin());
-    peers_->all_gather(std::as_writable_bytes(all), shard_length_ * sizeof(float));
-    std::copy(all.begin(), all.end(), own_->weight_buffer().begin());
+    float* const all = own_->gradient_buffer().data();
+    own_->copy(all + shard_.first, shard, shard_.count);
+    own_->copy(shard, before.data(), shard_.count);
+    exchange([this](std::span<float> fresh) {
+      peers_->all_gather(std::as_writable_bytes(fresh), shard_length_ * sizeof(float));
+    });
+    own_->copy(weights, all, elements_);
     own_->zero_gradient();
   }
 
@@ -109,6 +112,16 @@ class DataParallelEngine final : public TrainingEngine {
     return rank_parts(sequences, peers_->size())[own_index()];
   }
 
+  /// Hands the gradient's buffer to `with_peers`; a copy of it, where they reach this host's memory only.
+  void exchange(const std::function<void(std::span<float>)>& with_peers) {
+    const std::span<float> gradient = own_->gradient_buffer();
+    if (own_->buffers_on_host() || peers_->reaches_devices()) return with_peers(gradient);
+    on_host_.resize(elements_);
+    own_->copy(on_host_.data(), gradient.data(), elements_);
+    with_peers(on_host_);
+    own_->copy(gradient.data(), on_host_.data(), elements_);
+  }
+
   /// The values of all parts, which lie `longest` apart, one after the other.
   static std::vector<TokenValue> closed_up(const std::vector<TokenValue>& all,
                                            std::span<const Sequence> sequences,
@@ -128,6 +141,7 @@ class DataParallelEngine final : public TrainingEngine {
   const OptimizerState state_;
   const std::size_t elements_, shard_length_;
   const FlatRange shard_;
+  std::vector<float> on_host_;  // of an engine elsewhere
 };
 
 }  // namespace

@@ -11,6 +11,18 @@
 #include <utility>
 
 namespace troupe::gpu {
+namespace {
+
+std::unique_ptr<TrainingEngine> engine_of_thread(const RankTeamSetup& setup) {
+  auto engine = setup.engine();
+  if (!engine->buffers_on_host())
+    throw Error(
+        "ranks that are threads would share one GPU: set learner.ranks = 1, give each a process "
+        "(network.learner-ranks), or set run.device = \"cpu\"");
+  return engine;
+}
+
+}  // namespace
 
 /// A rank's thread and what it shares with the caller's.
 struct RankTeam::Peer {
@@ -92,7 +104,7 @@ RankTeam::RankTeam(const RankTeamSetup& setup) : deadline_(setup.deadline) {
   for (auto& end : make_thread_communicators(setup.ranks, setup.deadline))
     ends.push_back(std::move(end));
   communicator_ = ends[0];
-  own_ = make_data_parallel_engine(setup.engine(), communicator_, setup.optimizer);
+  own_ = make_data_parallel_engine(engine_of_thread(setup), communicator_, setup.optimizer);
   for (int rank = 1; rank < setup.ranks; ++rank) {
     const auto peer = std::make_shared<Peer>();
     peer->rank = rank;

@@ -12,6 +12,8 @@
 #include <algorithm>
 #include <c10/core/InferenceMode.h>
 #include <cmath>
+#include <functional>
+#include <optional>
 
 namespace troupe::gpu {
 namespace {
@@ -128,8 +130,22 @@ class TorchTrainingEngine final : public TrainingEngine {
 
   std::uint64_t elements() const override { return static_cast<std::uint64_t>(weights_.size(0)); }
 
-  std::span<float> weight_buffer() override { return on_host(weights_); }
-  std::span<float> gradient_buffer() override { return on_host(gradient_); }
+  std::span<float> weight_buffer() override { return flat(weights_); }
+  std::span<float> gradient_buffer() override { return flat(gradient_); }
+  bool buffers_on_host() const override { return weights_.is_cpu(); }
+  void copy(float* to, const float* from, std::size_t count) override {
+    const c10::InferenceMode guard;
+    part_at(to, count).copy_(part_at(from, count));
+  }
+  double gradient_squares(FlatRange part) override {
+    if (buffers_on_host()) return TrainingEngine::gradient_squares(part);
+    const c10::InferenceMode guard;
+    const at::Tensor values = gradient_.narrow(0, static_cast<std::int64_t>(part.first),
+                                               static_cast<std::int64_t>(part.count));
+    const auto norm =
+        at::linalg_vector_norm(values, 2, std::nullopt, false, at::kDouble).item<double>();
+    return norm * norm;
+  }
   void divide(std::size_t block, FlatRange kept) override {
     const c10::InferenceMode guard;
     hold_moments(kept, block);
@@ -155,12 +171,19 @@ class TorchTrainingEngine final : public TrainingEngine {
                       /*amsgrad=*/false, /*maximize=*/true);
   }
 
-  static std::span<float> on_host(const at::Tensor& tensor) {
-    if (!tensor.is_cpu())
-      throw Error(
-          "ranks in threads share a learner on the CPU only: set learner.ranks = 1, or "
-          "run.device = \"cpu\"");
+  static std::span<float> flat(const at::Tensor& tensor) {
     return {tensor.data_ptr<float>(), static_cast<std::size_t>(tensor.size(0))};
+  }
+
+  /// Of the weights or the gradient, or else of this host's memory.
+  at::Tensor part_at(const float* at, std::size_t count) const {
+    for (const at::Tensor* buffer : {&weights_, &gradient_}) {
+      const std::span<float> all = flat(*buffer);
+      const std::less_equal<> before;
+      if (before(all.data(), at) && before(at + count, all.data() + all.size()))
+        return buffer->narrow(0, at - all.data(), static_cast<std::int64_t>(count));
+    }
+    return at::from_blob(const_cast<float*>(at), {static_cast<std::int64_t>(count)}, at::kFloat);
   }
 
   /// Without a copy on the CPU: the tensor then lives no longer than the data.

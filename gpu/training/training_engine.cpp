@@ -2,6 +2,8 @@
 
 #include "gpu/error.hpp"
 
+#include <algorithm>
+
 namespace troupe::gpu {
 namespace {
 
@@ -18,6 +20,17 @@ std::span<float> TrainingEngine::weight_buffer() {
 
 std::span<float> TrainingEngine::gradient_buffer() {
   refuse();
+}
+
+void TrainingEngine::copy(float* to, const float* from, std::size_t count) {
+  std::copy_n(from, count, to);
+}
+
+double TrainingEngine::gradient_squares(FlatRange part) {
+  double squares = 0;
+  for (const float value : gradient_buffer().subspan(part.first, part.count))
+    squares += static_cast<double>(value) * static_cast<double>(value);
+  return squares;
 }
 
 void TrainingEngine::divide(std::size_t, FlatRange) {

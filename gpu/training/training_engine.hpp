@@ -83,10 +83,16 @@ class TrainingEngine {
 
   // What an engine that shares its updates with others adds; see data_parallel_engine.hpp.
 
-  /// The flat buffers, [elements], for whoever exchanges them between ranks. Errors: gpu::Error if
-  /// they are not in this host's memory.
+  /// The flat buffers, [elements], for whoever exchanges them between ranks: in the memory of the
+  /// engine's device. Errors: gpu::Error if the engine has none.
   virtual std::span<float> weight_buffer();
   virtual std::span<float> gradient_buffer();
+  /// Whether that is this host's memory.
+  virtual bool buffers_on_host() const { return true; }
+  /// Between these buffers, or one of them and this host's memory.
+  virtual void copy(float* to, const float* from, std::size_t count);
+  /// The sum of the squares of a part of the gradient.
+  virtual double gradient_squares(FlatRange part);
   /// From here on `step` goes block by block, and moves only the weights of `kept`: the state of
   /// the optimizer is held for these alone. Resets the optimizer. Errors: as above.
   virtual void divide(std::size_t block, FlatRange kept);

@@ -29,6 +29,8 @@ class Communicator {
 
   virtual int rank() const = 0;
   virtual int size() const = 0;
+  /// Whether spans may lie in the memory of a GPU, on all ranks or on none.
+  virtual bool reaches_devices() const { return false; }
 
   /// In place: `values` becomes the sum over all ranks.
   virtual void all_reduce_sum(std::span<float> values) = 0;

@@ -20,7 +20,11 @@ class NcclDevice {
   /// Of the device. Not set to anything.
   virtual std::shared_ptr<float[]> allocate(std::size_t floats) = 0;
   /// Between the device's memory and the machine's, either way. Waits, and for nothing else that the device does.
-  virtual void copy(float* to, const float* from, std::size_t floats) = 0;
+  virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
+  /// Whether NCCL reaches what lies there.
+  virtual bool owns(const void* memory) const = 0;
+  /// Waits for all that the device was given: then its memory holds what was computed.
+  virtual void settle() = 0;
 };
 
 struct NcclLibrary {

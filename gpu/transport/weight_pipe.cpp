@@ -81,7 +81,7 @@ std::string WeightPipe::carry(const Job& job) {
         *both, {std::span(first_.get(), kBucketFloats), std::span(second_.get(), kBucketFloats)},
         [this](float* to, const float* from, std::size_t count) {
           if (count == 0) return;
-          library_->device->copy(to, from, count);
+          library_->device->copy(to, from, count * sizeof(float));
           moved_ += count * sizeof(float);
         });
     if (place_.rank == 0)

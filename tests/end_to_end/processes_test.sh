@@ -244,24 +244,38 @@ nccl() {  # by a library made for the tests; then it fails in the midst of a ver
   grep -q 'carrier: nccl to gen-[01]: .*remote process exited' runs/failing/processes/broadcaster/log.jsonl || fail "no word of the failure"
   grep -qF '"updates": 100' runs/failing/summary.json || fail "not 100 updates"
 }
+by() {  # ring|nccl: how ranks exchange; the fake sums in the order of ranks too
+  [ "$1" = ring ] || printf -- '--set learner.communicator=nccl --set broadcaster.nccl-library=%s' "${FAKE_NCCL:?}"
+}
 ranks() {  # of the learner, each a process, make what threads make
-  start --set replay-buffer.staleness-bound=0 --set network.learner=apart --set learner.ranks=3 \
-    --set learner.shard-optimizer=true --set network.learner-ranks=127.0.0.1:1,127.0.0.1:2,127.0.0.1:3
-  until_true runs learner-2
-  ends_with 0
-  balanced
-  "$troupe" train "$config" --out runs --quiet --set run.name=threads --set replay-buffer.staleness-bound=0 \
-    --set learner.ranks=3 > said 2>&1
-  cmp runs/smoke/model/model.safetensors runs/threads/model/model.safetensors || fail "other weights than by threads"
+  local how short=(--set replay-buffer.staleness-bound=0 --set stage.pretrain.updates=30)
+  "$troupe" train "$config" --out runs --quiet --set run.name=threads "${short[@]}" --set learner.ranks=3 > said 2>&1
+  for how in ring nccl; do
+    # shellcheck disable=SC2046  # several words
+    start "${short[@]}" --set network.learner=apart --set learner.ranks=3 --set learner.shard-optimizer=true \
+      --set network.learner-ranks=127.0.0.1:1,127.0.0.1:2,127.0.0.1:3 $(by "$how")
+    until_true runs learner-2
+    ends_with 0
+    balanced
+    cmp runs/smoke/model/model.safetensors runs/threads/model/model.safetensors || fail "other weights by $how than by threads"
+    [ "$(grep -l "gradients go .*by NCCL" runs/smoke/processes/learner*/log.jsonl | wc -l)" = 3 ] || fail "not all ranks say how"
+    if [ "$how" = nccl ] && grep 'round a ring' runs/smoke/processes/learner*/log.jsonl; then fail "NCCL was asked for"; fi
+    rm -r runs/smoke
+  done
 }
 rank_killed() {  # the run ends with the model of before
-  start_long --set network.learner=apart --set learner.ranks=2 --set network.learner-ranks=127.0.0.1:1,127.0.0.1:2
-  until_true trains
-  kill -9 "$(id_of learner-1)"
-  ends_with 1
-  grep -qF 'the update was stopped: ' output || fail "no reason"
-  grep -qF 'rank 1' output || fail "the rank is not named"
-  grep -qF 'saved: model at version' runs/smoke/log.jsonl || fail "no model is saved"
+  local how
+  for how in ring nccl; do
+    # shellcheck disable=SC2046  # several words
+    start_long --set network.learner=apart --set learner.ranks=2 --set network.learner-ranks=127.0.0.1:1,127.0.0.1:2 $(by "$how")
+    until_true trains
+    kill -9 "$(id_of learner-1)"
+    ends_with 1
+    grep -qF 'the update was stopped: ' output || fail "no reason"
+    grep -qF 'rank 1' output || fail "the rank is not named"
+    grep -qF 'saved: model at version' runs/smoke/log.jsonl || fail "no model is saved"
+    rm -r runs/smoke
+  done
 }
 buffer_killed() {  # the run ends, with the newest model that the director has
   start_long --set network.replay-buffer=127.0.0.1:0

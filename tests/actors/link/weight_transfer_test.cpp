@@ -4,6 +4,7 @@
 #include "actors/link/weight_dispatch.hpp"
 #include "actors/link/weight_intake.hpp"
 #include "tests/support/actor_fixture.hpp"
+#include "tests/support/fake_nccl/named_device.hpp"
 #include "tests/support/link.hpp"
 
 #include <doctest/doctest.h>
@@ -11,6 +12,7 @@
 #include <caf/actor_system.hpp>
 #include <chrono>
 #include <cstring>
+#include <fstream>
 #include <functional>
 #include <kj/async-io.h>
 #include <optional>
@@ -76,6 +78,13 @@ class Meddler final : public wire::WeightSink::Server {
     request.setBytes(context.getParams().getBytes());
     return request.send().ignoreResult();
   }
+  kj::Promise<void> nccl(NcclContext context) override {
+    auto request = inner_.ncclRequest();
+    request.setId(context.getParams().getId());
+    return request.send().then([context](auto&& results) mutable {
+      context.getResults().setRefusal(results.getRefusal());
+    });
+  }
 
  private:
   wire::WeightSink::Client inner_;
@@ -101,12 +110,20 @@ class MeddlingSource final : public wire::WeightSource::Server {
   Meddler::Mischief& mischief_;
 };
 
+/// The NCCL of both ends.
+struct NcclEnds {
+  NcclTerms sender, receiver;
+};
+
 /// A process that publishes and one that receives.
 struct Transfer {
-  Transfer(CarrierUse carrier, DeltaUse delta, std::optional<WeightManifest> other = {}) {
-    WeightTerms receiving = terms(carrier, delta);
+  Transfer(CarrierUse carrier, DeltaUse delta, std::optional<WeightManifest> other = {},
+           const NcclEnds& nccl = {}) {
+    WeightTerms receiving = terms(carrier, delta), sending = receiving;
+    receiving.nccl = nccl.receiver;
+    sending.nccl = nccl.sender;
     if (other) receiving.manifest = *other;
-    dispatch.emplace(loop, terms(carrier, delta), *run.telemetry);
+    dispatch.emplace(loop, sending, *run.telemetry);
     intake.emplace(loop, receiving, 20.0, Deadlines{}, system, *run.telemetry);
     source = kj::heap<MeddlingSource>(
         dispatch->source({porter, Deadlines{}.request}, published, "g"), mischief);
@@ -182,6 +199,44 @@ TEST_CASE("processes of one machine share a version without a copy") {
   CHECK(t.mischief.buckets == 0);
   CHECK(t.carried("memfd") == kBytes);
   CHECK(t.carried("stream") == 0);
+}
+
+TEST_CASE("NCCL comes after memory and before the stream and first where it is asked for") {
+  const auto ends = [](const char* sender, const char* receiver, bool before_memory) {
+    NcclEnds both;
+    both.sender.library = support::fake_nccl(support::fake_device(sender));
+    both.receiver.library = support::fake_nccl(support::fake_device(receiver));
+    both.sender.before_memory = before_memory;
+    return both;
+  };
+  struct Case {
+    NcclEnds ends;
+    bool memory_works;
+    const char* carrier;
+  };
+  for (const Case& one :
+       {Case{ends("a", "b", false), true, "memfd"}, Case{ends("a", "b", false), false, "nccl"},
+        Case{ends("a", "b", true), true, "nccl"}, Case{ends("a", "a", false), false, "stream"},
+        Case{{ends("a", "b", true).sender, {}}, false, "stream"}}) {
+    CAPTURE(one.carrier);
+    Transfer t(CarrierUse::automatic, DeltaUse::automatic, {}, one.ends);
+    t.mischief.wrong_token = !one.memory_works;
+    t.publish(3);
+    CHECK(t.is_newest(t.fetch(0)));
+    for (const char* carrier : {"memfd", "nccl", "delta", "stream"})
+      CHECK(t.carried(carrier) == (carrier == std::string(one.carrier) ? kBytes : 0));
+  }
+}
+
+TEST_CASE("what a process lacks for NCCL is said once") {
+  NcclTerms lacking;
+  lacking.problem = "NCCL is not loaded";
+  Transfer t(CarrierUse::automatic, DeltaUse::automatic, {}, {lacking, lacking});
+  std::ifstream log(t.run.directory / "log.jsonl");
+  int times = 0;
+  for (std::string line; std::getline(log, line);)
+    times += line.find("nccl: NCCL is not loaded") != std::string::npos ? 1 : 0;
+  CHECK(times == 1);
 }
 
 TEST_CASE("a version that is late in coming is waited for") {

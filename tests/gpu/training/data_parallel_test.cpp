@@ -1,9 +1,13 @@
 #include "gpu/training/policy_update.hpp"
 #include "gpu/training/rank_team.hpp"
+#include "gpu/transport/thread_communicator.hpp"
+#include "tests/support/elsewhere_engine.hpp"
+#include "tests/support/ranks.hpp"
 #include "tests/support/tiny_models.hpp"
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -212,6 +216,68 @@ TEST_CASE("ranks measure the log-prob gap of one") {
   CHECK(gaps[1].tokens == gaps[0].tokens);
   CHECK(gaps[1].sum == doctest::Approx(gaps[0].sum).epsilon(1e-6));
   CHECK(gaps[1].max == doctest::Approx(gaps[0].max).epsilon(1e-6));
+}
+
+namespace {
+
+constexpr std::int32_t kTable = 6;
+constexpr std::uint64_t kTableElements = 45;  // more than the table, so that shards are uneven
+
+/// The weights of every rank after two updates of two ranks, one after the other.
+template <class Engine>
+std::vector<float> weights_of_two(OptimizerState state) {
+  std::vector<float> all;
+  const auto ends = make_thread_communicators(2, std::chrono::milliseconds(30000));
+  const std::vector<Document> documents{{{1, 2, 3, 1, 2}, 1}, {{2, 5, 4, 0}, 1}, {{3, 3, 1}, 1}};
+  std::vector<std::vector<float>> weights(2, std::vector<float>(kTableElements));
+  const auto problems = support::on_all_ranks(ends, [&](Communicator& end) {
+    const auto engine =
+        make_data_parallel_engine(std::make_unique<Engine>(kTable, kTableElements, SamplingView{}),
+                                  std::shared_ptr<Communicator>(&end, [](Communicator*) {}), state);
+    const std::vector<float> zeros(kTableElements);
+    engine->load(zeros.data());
+    for (int i = 0; i < 2; ++i) supervised_update(*engine, documents, {}, 0.5f, 1e-2f);
+    engine->copy_weights(weights[static_cast<std::size_t>(end.rank())].data());
+  });
+  CHECK(problems == std::vector<std::string>(2));
+  for (const auto& of_rank : weights) all.insert(all.end(), of_rank.begin(), of_rank.end());
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("engines whose buffers are elsewhere train the bits of those in host memory") {
+  for (const OptimizerState state : {OptimizerState::whole, OptimizerState::sharded}) {
+    const std::vector<float> here = weights_of_two<support::BigramTrainingEngine>(state);
+    CHECK(weights_of_two<support::ElsewhereEngine>(state) == here);
+    CHECK(*std::max_element(here.begin(), here.end()) > 0);
+  }
+}
+
+TEST_CASE("threads do not share an engine's device") {
+  RankTeamSetup setup = setup_of({2});
+  setup.engine = [] {
+    return std::make_unique<support::ElsewhereEngine>(kTable, kTableElements, SamplingView{});
+  };
+  CHECK_THROWS_WITH_AS(RankTeam{setup},
+                       doctest::Contains("ranks that are threads would share one GPU"), Error);
+}
+
+TEST_CASE("a LibTorch engine copies between its buffers and the host") {
+  const auto engine = make_torch_training_engine(tiny_qwen3(), {}, 16, "cpu");
+  const std::vector<float> weights = random_weights(tiny_qwen3(), 5);
+  engine->load(weights.data());
+  const std::span<float> own = engine->weight_buffer(), gradient = engine->gradient_buffer();
+  engine->copy(gradient.data() + 3, own.data() + 10, 20);
+  CHECK(std::equal(gradient.begin() + 3, gradient.begin() + 23, weights.begin() + 10));
+  std::vector<float> out(7, 2.0f);
+  engine->copy(out.data(), gradient.data() + 3, out.size());
+  CHECK(std::equal(out.begin(), out.end(), weights.begin() + 10));
+  out.assign(out.size(), 2.0f);
+  engine->copy(own.data() + own.size() - 7, out.data(), out.size());
+  CHECK(own.back() == 2.0f);
+  CHECK(engine->gradient_squares({3, 2}) ==
+        doctest::Approx(weights[10] * weights[10] + weights[11] * weights[11]));
 }
 
 }  // namespace troupe::gpu

@@ -21,7 +21,7 @@ std::string rank(int rank, int size, const NcclId& id, int deadline_ms,
                  const std::string& environment) {
   const std::string command = environment + " " + NCCL_RANK + " " + FAKE_NCCL + " " +
                               std::to_string(rank) + " " + std::to_string(size) + " " +
-                              id.bytes.data() + " " + std::to_string(deadline_ms);
+                              id.bytes.data() + " " + std::to_string(deadline_ms) + " cpu";
   const std::unique_ptr<FILE, int (*)(FILE*)> output(popen(command.c_str(), "r"), pclose);
   REQUIRE(output);
   std::string said;

@@ -68,7 +68,8 @@ struct Comm {
   std::map<std::string, int> calls;
   std::deque<Piece> pieces;
   std::uint64_t piece = 1;  // the first of `pieces`
-  bool failed = false, hanging = false, leaving = false;
+  bool leaving = false;
+  std::atomic<bool> failed{false}, hanging{false};
   std::atomic<bool> aborted{false};
   std::mutex
       mutex;  // guards `pieces`, `piece` and what is done with them: streams of other threads ask too

@@ -2,14 +2,15 @@
 # The ranks of one learner, each a process of its own.
 #
 # Rank r reaches rank r + 1, the last one rank 0, over TLS; what follows RankHello and RankWelcome on such a connection are
-# the bytes of a ring (gpu/transport/ring_communicator.hpp). Over one more connection of each to rank 0 come RankTasks, each
-# after its size in bytes (8 of them, little endian). Of two ranks rank 1 dials, and the ring is one connection.
+# the bytes of a ring (gpu/transport/ring_communicator.hpp). Over one more connection of each to rank 0 come one RankAccord and
+# then RankTasks, each after its size in bytes (8 of them, little endian). Of two ranks rank 1 dials, and the ring is one
+# connection. Ranks that agree on NCCL leave their ring idle: its connections then tell of a rank that is lost.
 
 using Cxx = import "/capnp/c++.capnp";
 using Messages = import "/messages/rollout.capnp";
 $Cxx.namespace("troupe::wire");
 
-const rankProtocolVersion :UInt32 = 1;
+const rankProtocolVersion :UInt32 = 2;
 # Grows with every change that an older rank cannot read.
 
 struct RankHello {
@@ -20,6 +21,7 @@ struct RankHello {
   purpose @3 :Purpose;
   configDigest @4 :Text;     # REQUIRES: the other's.
   weightsDigest @5 :Text;    # Of the weights that the run begins with. REQUIRES: the other's.
+  nccl @6 :NcclOffer;        # Read from who is to get tasks.
 
   enum Purpose {
     ring @0;
@@ -27,8 +29,25 @@ struct RankHello {
   }
 }
 
+struct NcclOffer {
+  # What a rank needs to exchange by NCCL.
+  version @0 :UInt32;        # Of its library, as ncclGetVersion says it. Ranks with different ones do not try.
+  device @1 :Text;           # The GPU, by what is its own. Two ranks need two.
+  problem @2 :Text;          # Why this rank cannot; empty: it can.
+}
+
 struct RankWelcome {
   refusal @0 :Text;          # Empty: welcome.
+}
+
+struct RankAccord {
+  # How all exchange, of rank 0 once all have come.
+  union {
+    ring @0 :Void;
+    nccl @1 :Data;           # The unique id of their group. REQUIRES: 128 bytes.
+    refusal @2 :Text;        # They cannot as the config wants it, and the run ends.
+  }
+  why @3 :Text;              # For people.
 }
 
 struct TrainingDocument {
