@@ -17,7 +17,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::size_t kPoints = 2048;
 constexpr std::chrono::milliseconds kEvery{1000};
 constexpr double kWindowSeconds = 30;  // that the sentence is about
 constexpr std::uintmax_t kMostDownload = std::uintmax_t{256} << 20;
@@ -89,10 +88,7 @@ HttpReply attachment(const std::string& name, const char* type, std::string body
 }  // namespace
 
 Dashboard::Dashboard(DashboardSource source, DashboardControl control, bool loopback)
-    : source_(std::move(source)),
-      control_(std::move(control)),
-      loopback_(loopback),
-      history_(kPoints) {}
+    : source_(std::move(source)), control_(std::move(control)), loopback_(loopback) {}
 
 void Dashboard::serve_on(HttpServer& server) {
   const auto self = shared_from_this();
@@ -105,22 +101,6 @@ void Dashboard::serve_on(HttpServer& server) {
   server.add_stream(
       "/events", kEvery, [self] { return self->state(); },
       [self](const HttpRequest& request) { return self->admitted(request); });
-}
-
-/// Takes in what the run recorded since the last time.
-void Dashboard::catch_up(const RunLog& run) {
-  for (; stage_ < run.stages.size(); ++stage_, updates_ = 0) {
-    const StageLog& stage = run.stages[stage_];
-    const auto take = [this](const auto& updates) {
-      for (; updates_ < updates.size(); ++updates_) history_.add(history_point(updates[updates_]));
-    };
-    if (stage.rollout_updates.empty()) {  // a stage has updates of one kind
-      take(stage.supervised_updates);
-    } else {
-      take(stage.rollout_updates);
-    }
-    if (stage_ + 1 == run.stages.size()) return;  // more may come
-  }
 }
 
 /// Over the last kWindowSeconds, or as long as there is somebody to look.
@@ -145,8 +125,8 @@ std::string Dashboard::state() {
   Json json;
   source_.look([&](const RunLog& run) {
     json = run_json(run, source_.seconds());
-    catch_up(run);
-    json["events_count"] = run.events.size();
+    json["updates_recorded"] = run.history.added();
+    json["events_count"] = run.event_count;
     if (!source_.actors) add_recorded_times(json, run);
   });
   json["live"] = source_.live;
@@ -159,17 +139,21 @@ std::string Dashboard::state() {
     json["bottleneck"]["seconds"] = times_.back().seconds - times_.front().seconds;
   }
   if (source_.metrics) json["metrics"] = source_.metrics();
-  json["updates_recorded"] = history_.added();
   json["rollouts_recorded"] = source_.rollouts_added();
   state_ = dump_json(json);
   stated_ = now;
   return state_;
 }
 
-std::string Dashboard::history() {
-  const std::lock_guard lock(mutex_);
-  source_.look([this](const RunLog& run) { catch_up(run); });
-  return dump_json(history_json(history_));
+/// A copy, so that the run need not wait until it is written out.
+History Dashboard::curves() const {
+  std::optional<History> copy;
+  source_.look([&](const RunLog& run) { copy = run.history; });
+  return std::move(*copy);
+}
+
+std::string Dashboard::history() const {
+  return dump_json(history_json(curves()));
 }
 
 std::string Dashboard::rollout_list() const {
@@ -226,9 +210,7 @@ HttpReply Dashboard::control(const HttpRequest& request) {
 
 HttpReply Dashboard::download(const std::string& name) {
   if (name == "history.csv") {
-    const std::lock_guard lock(mutex_);
-    source_.look([this](const RunLog& run) { catch_up(run); });
-    return attachment(name, "text/csv; charset=utf-8", history_csv(history_));
+    return attachment(name, "text/csv; charset=utf-8", history_csv(curves()));
   }
   if (name == "model-card.md" || name == "manifest.json") {
     std::string text;

@@ -1,6 +1,5 @@
 #pragma once
 // The pages at /: one page for people, and the JSON that it draws.
-#include "actors/dashboard/history.hpp"
 #include "actors/dashboard/state_json.hpp"
 #include "actors/telemetry/http_server.hpp"
 
@@ -44,14 +43,14 @@ class Dashboard : public std::enable_shared_from_this<Dashboard> {
   void serve_on(HttpServer& server);
 
   std::string state();
-  std::string history();
+  std::string history() const;
   std::string rollout_list() const;
   std::optional<std::string> rollout(const std::string& id) const;
   std::string events() const;
   HttpReply control(const HttpRequest& request);
 
  private:
-  void catch_up(const RunLog& run);  // under mutex_
+  History curves() const;
   RoleShares recent_shares(double now);
   HttpReply admitted(const HttpRequest& request) const;
   HttpReply answer(const HttpRequest& request);
@@ -61,9 +60,6 @@ class Dashboard : public std::enable_shared_from_this<Dashboard> {
   const DashboardControl control_;
   const bool loopback_;
   std::mutex mutex_;  // all below
-  History history_;
-  std::size_t stage_ = 0,
-              updates_ = 0;  // in history_: all stages before, and so many updates of this one
   struct Times {
     double seconds;
     std::map<std::string, ActorTime> actors;

@@ -75,7 +75,6 @@ struct Telemetry::State {
   double wall_time(double seconds) const;  // since 1970, of a moment of the run
   RunLog snapshot() const;
   std::vector<std::pair<std::string, ActorTime>> actor_times() const;  // since the stage began
-  StageLog& stage();
   StatusView view();
   void write_line(const std::string& line, std::unique_lock<std::mutex>& lock);
   void plot(const TensorBoardEvent& event, std::unique_lock<std::mutex>& lock);
@@ -223,13 +222,8 @@ std::vector<std::pair<std::string, ActorTime>> Telemetry::State::actor_times() c
   return times;
 }
 
-StageLog& Telemetry::State::stage() {
-  if (run.stages.empty()) run.stages.push_back({.kind = "run", .name = run.name});
-  return run.stages.back();
-}
-
 StatusView Telemetry::State::view() {
-  const StageLog& s = stage();
+  const StageLog& s = run.stage();
   StatusView v;
   v.run = run.name;
   v.stage = s.name;
@@ -250,11 +244,8 @@ StatusView Telemetry::State::view() {
   if (generator_busy > 0)
     v.generator_tokens_per_second =
         static_cast<double>(s.ledger.generated_tokens) * generators / generator_busy;
-  v.learner_tokens_per_second = recent_tokens_per_second(s.rollout_updates);
-  const auto probed =
-      std::find_if(s.supervised_updates.rbegin(), s.supervised_updates.rend(),
-                   [](const auto& update) { return update.gate_share.has_value(); });
-  if (probed != s.supervised_updates.rend()) v.gate_share = probed->gate_share;
+  v.learner_tokens_per_second = recent_tokens_per_second(s.rollout_updates.kept());
+  if (!s.probes.empty()) v.gate_share = s.probes.back().gate_share;
   return v;
 }
 
@@ -301,7 +292,7 @@ void Telemetry::State::note(const std::string& kind, const std::string& text,
 void Telemetry::State::show(const EventRecord& event, bool said,
                             std::unique_lock<std::mutex>& lock) {
   const std::string line = event_line(event);
-  run.events.push_back(event);
+  run.add(event);
   write_line(line, lock);
   if (said) return;
   lock.unlock();
@@ -501,9 +492,9 @@ void Telemetry::record(const RolloutUpdateRecord& update, Origin origin) {
   if (origin == Origin::here) export_learner(state_->metrics, update);
   if (state_->listener.rollouts) state_->listener.rollouts(update);
   std::unique_lock lock(state_->mutex);
-  state_->stage().rollout_updates.push_back(update);
+  state_->run.add(update);
   const std::string json = update_line_json(update);
-  TensorBoardEvent event = event_of(update, state_->stage().name);
+  TensorBoardEvent event = event_of(update, state_->run.stage().name);
   event.wall_time = state_->wall_time(update.seconds_since_start);
   state_->write_line(json, lock);
   state_->plot(event, lock);
@@ -517,9 +508,9 @@ void Telemetry::record(const SupervisedRecord& update, Origin) {
   if (state_->plays("director")) export_run(state_->metrics, update);
   if (state_->listener.supervised) state_->listener.supervised(update);
   std::unique_lock lock(state_->mutex);
-  state_->stage().supervised_updates.push_back(update);
+  state_->run.add(update);
   const std::string json = update_line_json(update);
-  TensorBoardEvent event = event_of(update, state_->stage().name);
+  TensorBoardEvent event = event_of(update, state_->run.stage().name);
   event.wall_time = state_->wall_time(update.seconds_since_start);
   state_->write_line(json, lock);
   state_->plot(event, lock);
@@ -537,7 +528,7 @@ void Telemetry::listen(Listener listener) {
 void Telemetry::record(const EvaluationRecord& evaluation) {
   export_record(state_->metrics, evaluation);
   std::unique_lock lock(state_->mutex);
-  StageLog& stage = state_->stage();
+  StageLog& stage = state_->run.stage();
   stage.evaluations.push_back(evaluation);
   const std::string line = plain_line(evaluation, stage.name);
   const std::string json = evaluation_line(evaluation, stage.index, state_->now());
@@ -552,7 +543,7 @@ void Telemetry::record(const EvaluationRecord& evaluation) {
 void Telemetry::record(const LedgerRecord& ledger, Origin origin) {
   if (state_->listener.ledger) state_->listener.ledger(ledger);
   std::unique_lock lock(state_->mutex);
-  StageLog& stage = state_->stage();
+  StageLog& stage = state_->run.stage();
   if (origin == Origin::here) export_record(state_->metrics, ledger, state_->exported_ledger);
   state_->exported_ledger = stage.ledger = ledger;
   const std::string json = ledger_line(ledger, stage.index, state_->now());
@@ -576,7 +567,7 @@ void Telemetry::event_elsewhere(const EventRecord& event) {
 void Telemetry::stage_ends(const StageRecord& stage) {
   const auto times = state_->actor_times();
   std::unique_lock lock(state_->mutex);
-  StageLog& log = state_->stage();
+  StageLog& log = state_->run.stage();
   log.end = state_->now();
   log.record = stage;
   if (log.record->actors.empty()) log.record->actors.insert(times.begin(), times.end());

@@ -84,21 +84,21 @@ TEST_CASE("the state says what the run recorded") {
 TEST_CASE("updates that come later are added to the curves once") {
   Rig rig;
   CHECK(nlohmann::json::parse(rig.dashboard->history())["points"].size() == 52);
-  rig.run.stages[1].rollout_updates.push_back(sample_update(51));
+  rig.run.add(sample_update(51));
   rig.run.stages.push_back({.index = 2, .updates = 1, .kind = "rl", .name = "more", .begin = 40});
-  rig.run.stages[2].rollout_updates.push_back(sample_update(1));
+  rig.run.add(sample_update(1));
   CHECK(nlohmann::json::parse(rig.dashboard->history())["points"].size() == 54);
   CHECK(nlohmann::json::parse(rig.dashboard->history())["points"].size() == 54);
 }
 
 TEST_CASE("who left is told from who is lost and may come back") {
   RunLog run = sample_run();
-  run.events = {{1, "joined", "gen-0 (generator) from 127.0.0.1:1"},
-                {1, "joined", "gen-1 (generator) from 127.0.0.1:2"},
-                {2, "left", "replay-buffer: gen-0 has left"},
-                {2, "lost", "gen-1: link_lost"}};
+  run.add({1, "joined", "gen-0 (generator) from 127.0.0.1:1"});
+  run.add({1, "joined", "gen-1 (generator) from 127.0.0.1:2"});
+  run.add({2, "left", "replay-buffer: gen-0 has left"});
+  run.add({2, "lost", "gen-1: link_lost"});
   CHECK(run_json(run, 3)["left"].dump() == R"(["gen-0"])");
-  run.events.push_back({3, "joined", "replay-buffer: gen-0 (generator) from 127.0.0.1:1"});
+  run.add({3, "joined", "replay-buffer: gen-0 (generator) from 127.0.0.1:1"});
   CHECK(run_json(run, 3)["left"].dump() == "[]");
 }
 
