@@ -125,6 +125,7 @@ void Reader::read(const Json& line) {
   run.wall_seconds = std::max(run.wall_seconds, seconds);
   if (type == "run") {
     take(line, "run", run.name);
+    take(line, "run_id", run.id);
     take(line, "config_digest", run.config_digest);
     take(line, "model", run.model_description);
     take(line, "build", run.build_description);

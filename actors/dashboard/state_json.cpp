@@ -103,6 +103,7 @@ Json run_json(const RunLog& run, double now) {
                {"build", run.build_description},
                {"started", run.started},
                {"seconds", now}};
+  if (!run.id.empty()) json["run_id"] = run.id;
   if (!run.ended.empty()) json["ended"] = run.ended;
   if (const auto bound = run.staleness_bound()) json["staleness_bound"] = *bound;
   json["stages"] = Json::array();

@@ -351,6 +351,7 @@ std::string head(const RunLog& run) {
          limited(run.name) +
          fmt::format(" <span class='badge{}'>{}</span></h1>", good ? "" : " bad",
                      limited(run.ended)) +
+         (run.id.empty() ? "" : "<p class='soft mono'>run " + limited(run.id) + "</p>") +
          "<p class=soft>" + limited(run.model_description) + "</p><p class=soft>" +
          limited(run.started) + " to " + limited(run.finished) + " &middot; " +
          limited(run.build_description) + "</p>";

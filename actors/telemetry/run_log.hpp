@@ -53,6 +53,7 @@ struct ActorSpans {
 struct RunLog {
   static constexpr std::size_t kPoints = 2048, kMostEvents = 2000;
 
+  std::string id;  // 128 bits, hexadecimal; empty: not known
   std::string name, config_json, config_digest, model_description, build_description;
   std::string started, finished;  // ISO 8601, UTC
   double wall_seconds = 0;

@@ -137,6 +137,7 @@ Telemetry::State::State(TelemetryOptions given)
       folder(made(options.run_directory)),
       leftover(read_told(folder / "metrics.jsonl")),
       lines(folder / "metrics.jsonl") {
+  run.id = options.run_id;
   run.name = options.run_name;
   run.config_json = options.config_json;
   run.config_digest = options.config_digest;
@@ -399,23 +400,24 @@ std::string Telemetry::State::scrape() {
 }
 
 HttpReply Telemetry::State::index_page() {
-  std::string status;
+  std::string status, id;
   {
     const std::lock_guard lock(mutex);
+    id = run.id;
     status = run.stages.empty() ? "starting" : plain_line(view());
   }
-  return {200, "text/html; charset=utf-8",
-          "<!doctype html><html lang=en><meta charset=utf-8><meta http-equiv=refresh content=5>"
-          "<meta name=viewport content='width=device-width,initial-scale=1'><title>" +
-              escape_html(run.name) +
-              "</title><style>:root{color-scheme:light dark}body{font:16px/1.6 "
-              "system-ui,sans-serif;max-width:46em;"
-              "margin:2em auto;padding:0 1em}</style><h1>" +
-              escape_html(run.name) + "</h1><p>" + escape_html(status) +
-              "<p><a href=metrics>metrics</a> &middot; <a href=healthz>health</a> &middot; <a "
-              "href=readyz>readiness</a><p>config " +
-              escape_html(run.config_digest) + ", " + escape_html(run.build_description) +
-              "</html>\n"};
+  return {
+      200, "text/html; charset=utf-8",
+      "<!doctype html><html lang=en><meta charset=utf-8><meta http-equiv=refresh content=5>"
+      "<meta name=viewport content='width=device-width,initial-scale=1'><title>" +
+          escape_html(run.name) +
+          "</title><style>:root{color-scheme:light dark}body{font:16px/1.6 "
+          "system-ui,sans-serif;max-width:46em;"
+          "margin:2em auto;padding:0 1em}</style><h1>" +
+          escape_html(run.name) + "</h1><p>" + escape_html(status) + "<p>run " + escape_html(id) +
+          "<p><a href=metrics>metrics</a> &middot; <a href=healthz>health</a> &middot; <a "
+          "href=readyz>readiness</a><p>config " +
+          escape_html(run.config_digest) + ", " + escape_html(run.build_description) + "</html>\n"};
 }
 
 Telemetry::Telemetry(TelemetryOptions options)
@@ -460,6 +462,17 @@ void Telemetry::began_before(double seconds) {
   const std::string resumed = fmt::format("resumed at update {}", state_->told.newest->second);
   lock.unlock();
   state_->say(resumed);
+}
+
+void Telemetry::joined_run(const std::string& id) {
+  std::unique_lock lock(state_->mutex);
+  if (std::exchange(state_->run.id, id) != id)
+    state_->write_line(run_line(state_->run), lock);  // the newest of such lines counts
+}
+
+std::string Telemetry::run_id() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->run.id;
 }
 
 spdlog::logger& Telemetry::log() {

@@ -113,6 +113,7 @@ until_true 400 is 'charts.drawn() === 8 && document.querySelectorAll(".row[data-
 echo "ok: eight charts are drawn"
 # Not one canvas is empty.
 check "every chart has ink" '[...document.querySelectorAll(".chart")].every(c => [...c.querySelectorAll("canvas")].some(v => v.getContext("2d").getImageData(0, 0, v.width, v.height).data.some(x => x > 0)))'
+check "the header has the id of the run" '/^[0-9a-f]{32}$/.test(document.getElementById("run-id").textContent)'
 check "the sentence is there" 'document.getElementById("sentence").textContent.length > 20'
 check "every role is in the graph" 'document.querySelectorAll("#graph .node").length === 5'
 

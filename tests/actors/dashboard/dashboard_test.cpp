@@ -67,6 +67,7 @@ TEST_CASE("the state says what the run recorded") {
   Rig rig;
   const auto state = nlohmann::json::parse(rig.dashboard->state());
   CHECK(state["run"] == "demo");
+  CHECK(state["run_id"] == "00112233445566778899aabbccddeeff");
   CHECK(state["version"] == 50);
   CHECK(state["staleness_bound"] == 2);
   CHECK(state["newest"]["lag_histogram"] == std::vector<int>{300, 200, 500});

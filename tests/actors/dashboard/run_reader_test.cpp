@@ -79,6 +79,7 @@ TEST_CASE("a run directory tells what the run recorded") {
   CHECK(rl.record->after->pass_rate_greedy == doctest::Approx(1.0));
   REQUIRE(read.events.size() == 1);
   CHECK(read.events[0].text == "generator-0 died");
+  CHECK(read.id == run.id);
 }
 
 TEST_CASE("a run that was killed is read up to its last whole line") {

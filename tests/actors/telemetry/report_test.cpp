@@ -74,6 +74,10 @@ TEST_CASE("hostile text in samples and names and events and config is only text"
   CHECK(contains(html, "&lt;script&gt;alert(1)&lt;/script&gt;"));
 }
 
+TEST_CASE("the report names the run by its id") {
+  CHECK(contains(report_html(sample_run()), "run 00112233445566778899aabbccddeeff<"));
+}
+
 TEST_CASE("the report asks nobody for anything") {
   const std::string html = report_html(sample_run());
   for (const char* part : {"http://", "https://", "src=", "@import", "url("}) {

@@ -74,6 +74,7 @@ inline StageRecord sample_stage() {
 
 inline RunLog sample_run() {
   RunLog run;
+  run.id = "00112233445566778899aabbccddeeff";
   run.name = "demo";
   run.config_json = R"({"run":{"seed":7},"replay-buffer":{"staleness-bound":2}})";
   run.config_digest = "0123456789abcdef";
