@@ -17,7 +17,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::chrono::milliseconds kEvery{1000};
+constexpr std::chrono::milliseconds kEvery{1000}, kSampleEvery{2000};
 constexpr double kWindowSeconds = 30;  // that the sentence is about
 constexpr std::uintmax_t kMostDownload = std::uintmax_t{256} << 20;
 
@@ -53,12 +53,6 @@ bool same_secret(const std::string& a, const std::string& b) {
   return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
 }
 
-ActorTime since(const ActorTime& then, const ActorTime& now) {
-  if (now.busy_seconds < then.busy_seconds || now.idle_seconds < then.idle_seconds)
-    return now;  // another stage has begun
-  return {now.busy_seconds - then.busy_seconds, now.idle_seconds - then.idle_seconds};
-}
-
 /// How the actors of a run that has ended spent its main stage.
 void add_recorded_times(Json& json, const RunLog& run) {
   std::map<std::string, ActorTime> times;
@@ -71,9 +65,10 @@ void add_recorded_times(Json& json, const RunLog& run) {
 }
 
 /// Files of the run directory that may be fetched.
-constexpr std::array<std::pair<const char*, const char*>, 6> kDownloads = {
+constexpr std::array<std::pair<const char*, const char*>, 7> kDownloads = {
     {{"config.toml", "application/toml"},
      {"metrics.jsonl", "application/x-ndjson"},
+     {"load.jsonl", "application/x-ndjson"},
      {"rollouts.jsonl", "application/x-ndjson"},
      {"lineage.jsonl", "application/x-ndjson"},
      {"summary.json", "application/json"},
@@ -88,7 +83,54 @@ HttpReply attachment(const std::string& name, const char* type, std::string body
 }  // namespace
 
 Dashboard::Dashboard(DashboardSource source, DashboardControl control, bool loopback)
-    : source_(std::move(source)), control_(std::move(control)), loopback_(loopback) {}
+    : source_(std::move(source)),
+      control_(std::move(control)),
+      loopback_(loopback),
+      load_(source_.load) {
+  if (source_.live && source_.actors) sampler_ = std::thread([this] { sample_until_stopped(); });
+}
+
+Dashboard::~Dashboard() {
+  {
+    const std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  ends_.notify_all();
+  if (sampler_.joinable()) sampler_.join();
+}
+
+void Dashboard::sample_until_stopped() {
+  std::unique_lock lock(mutex_);
+  while (!ends_.wait_for(lock, kSampleEvery, [this] { return ending_; })) {
+    lock.unlock();
+    sample();
+    lock.lock();
+  }
+}
+
+void Dashboard::sample() {
+  std::map<std::string, ActorTime> times;
+  for (const ActorView& actor : source_.actors()) times[actor.name] = actor.time;
+  LoadSample now;
+  now.seconds = source_.seconds();
+  source_.look([&](const RunLog& run) {
+    if (run.stages.empty() || run.stages.back().kind != "rl") return;
+    now.buffered = static_cast<double>(run.stages.back().ledger.buffered_rollouts);
+    now.in_flight = static_cast<double>(run.stages.back().ledger.in_flight_rollouts);
+  });
+  if (source_.at_verifiers) now.at_verifiers = source_.at_verifiers();
+  const std::lock_guard lock(mutex_);
+  const RoleShares shares = meter_.since_before(times);
+  now.generators = shares.generators;
+  now.verifiers = shares.verifiers;
+  now.learner = shares.learner;
+  load_.add(now);
+}
+
+std::string Dashboard::load() {
+  const std::lock_guard lock(mutex_);
+  return dump_json(load_history_json(load_.samples()));
+}
 
 void Dashboard::serve_on(HttpServer& server) {
   const auto self = shared_from_this();
@@ -112,7 +154,7 @@ RoleShares Dashboard::recent_shares(double now) {
   for (const auto& [name, time] : newest.actors) {
     const auto then = times_.empty() ? newest.actors.end() : times_.front().actors.find(name);
     const bool known = !times_.empty() && then != times_.front().actors.end();
-    recent[name] = known ? since(then->second, time) : time;
+    recent[name] = known ? time_between(then->second, time) : time;
   }
   times_.push_back(std::move(newest));
   return role_shares(recent);
@@ -139,6 +181,7 @@ std::string Dashboard::state() {
     json["bottleneck"]["seconds"] = times_.back().seconds - times_.front().seconds;
   }
   if (source_.metrics) json["metrics"] = source_.metrics();
+  if (!load_.samples().empty()) json["load"] = load_json(load_.samples().back());
   json["rollouts_recorded"] = source_.rollouts_added();
   state_ = dump_json(json);
   stated_ = now;
@@ -244,6 +287,7 @@ HttpReply Dashboard::answer(const HttpRequest& request) {
   if (request.method != "GET" && request.method != "HEAD") return refusal(405, "only to be read");
   if (path == "/api/state") return json_reply(state());
   if (path == "/api/history") return json_reply(history());
+  if (path == "/api/load") return json_reply(load());
   if (path == "/api/events") return json_reply(events());
   if (path == "/api/rollouts") return json_reply(rollout_list());
   const std::string one = "/api/rollouts/", file = "/download/";

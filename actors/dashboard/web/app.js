@@ -245,6 +245,7 @@
       curves = await (await fetch('/api/history')).json();
       charts.draw(curves, state);
     }
+    await load.take(state);
     if (seen.rollouts !== state.rollouts_recorded) { seen.rollouts = state.rollouts_recorded; await rollouts.load(); }
     if (seen.events !== state.events_count) { seen.events = state.events_count; await events(); }
   }
@@ -304,6 +305,7 @@
     document.documentElement.dataset.theme = name;
     at('theme').textContent = name === 'dark' ? 'Light' : 'Dark';
     if (curves && newest) charts.draw(curves, newest);
+    load.draw();
   }
   const dark = matchMedia('(prefers-color-scheme: dark)');
   theme(localStorage.getItem('theme') ?? (dark.matches ? 'dark' : 'light'));

@@ -92,6 +92,29 @@ TEST_CASE("updates that come later are added to the curves once") {
   CHECK(nlohmann::json::parse(rig.dashboard->history())["points"].size() == 54);
 }
 
+TEST_CASE("a sample of the load is in the state and in the history and on disk") {
+  Rig rig;
+  DashboardSource source;
+  source.look = [&](const auto& look) { look(rig.run); };
+  source.seconds = [] { return 33.0; };
+  source.actors = [] {
+    return std::vector<ActorView>{{"generator-0", "decode", {3, 1}, {}},
+                                  {"learner", "", {1, 3}, {}}};
+  };
+  source.rollouts_added = [] { return std::uint64_t{0}; };
+  source.at_verifiers = [] { return 4.0; };
+  source.load = LoadHistory(rig.folder.path / "load.jsonl");
+  Dashboard dashboard(source, {}, true);
+  dashboard.sample();
+  const auto load = nlohmann::json::parse(dashboard.state())["load"];
+  CHECK(load["idle"]["generators"] == 0.25);
+  CHECK(load["idle"]["learner"] == 0.75);
+  CHECK(load["rollouts"]["buffered"] == 20);
+  CHECK(load["rollouts"]["at_verifiers"] == 4);
+  CHECK(nlohmann::json::parse(dashboard.load())["samples"].size() == 1);
+  CHECK(read_load(rig.folder.path).samples().back().seconds == 33);
+}
+
 TEST_CASE("who left is told from who is lost and may come back") {
   RunLog run = sample_run();
   run.add({1, "joined", "gen-0 (generator) from 127.0.0.1:1"});
