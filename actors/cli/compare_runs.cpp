@@ -90,10 +90,10 @@ const std::vector<std::pair<const char*, double RolloutUpdateRecord::*>>& drawn_
 
 Curves curves_of(const StageLog& stage) {
   Curves curves;
-  for (const RolloutUpdateRecord& update : stage.rollout_updates)
+  for (const RolloutUpdateRecord& update : stage.rollout_updates.kept())
     for (const auto& [name, figure] : drawn_figures())
       curves[name].emplace_back(update.update, update.*figure);
-  for (const EvaluationRecord& evaluation : stage.evaluations) {
+  for (const EvaluationRecord& evaluation : stage.evaluations.kept()) {
     curves["pass_rate_sampled"].emplace_back(evaluation.update, evaluation.pass_rate_sampled);
     curves["pass_rate_greedy"].emplace_back(evaluation.update, evaluation.pass_rate_greedy);
   }

@@ -4,25 +4,13 @@
 #include "actors/cli/process.hpp"
 #include "actors/director/role_plans.hpp"
 
-#include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <random>
 #include <unistd.h>
 
 namespace troupe {
-namespace {
 
 namespace fs = std::filesystem;
-
-std::string new_run_id() {
-  std::random_device device;
-  char hex[33];
-  std::snprintf(hex, sizeof hex, "%08x%08x%08x%08x", device(), device(), device(), device());
-  return hex;
-}
-
-}  // namespace
 
 OfficePlan office_plan(const Config& config, const Materials& materials, const std::string& name,
                        Telemetry& telemetry) {
@@ -32,7 +20,7 @@ OfficePlan office_plan(const Config& config, const Materials& materials, const s
                                                                     : config.network.listen;
   plan.tls = tls_files(config.network, name, config.network.gate_role());
   plan.limits = config.network.limits;
-  plan.terms = {new_run_id(), shared_digest(config), 1};
+  plan.terms = {telemetry.run_id(), shared_digest(config), 1};
   plan.lease_seconds = config.network.lease_seconds;
   plan.rollouts_at_once = rollouts_per_message(config, materials);
   plan.broadcaster_apart = config.network.broadcaster_apart();

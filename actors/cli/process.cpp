@@ -7,10 +7,12 @@
 #include <algorithm>
 #include <caf/atom.hpp>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <iostream>
 #include <prometheus/gauge.h>
+#include <random>
 #include <stdexcept>
 #include <system_error>
 #include <thread>
@@ -53,6 +55,17 @@ void share_out_threads(Config& config, std::int32_t generators, bool learner) {
   if (config.learner.threads == 0) config.learner.threads = share;
 }
 
+namespace {
+
+std::string new_run_id() {
+  std::random_device device;
+  char hex[33];
+  std::snprintf(hex, sizeof hex, "%08x%08x%08x%08x", device(), device(), device(), device());
+  return hex;
+}
+
+}  // namespace
+
 TelemetryOptions telemetry_options(const Config& config, const fs::path& directory,
                                    const gpu::DecoderConfig& decoder) {
   TelemetryOptions telemetry;
@@ -63,6 +76,7 @@ TelemetryOptions telemetry_options(const Config& config, const fs::path& directo
   telemetry.progress_deadline_seconds = config.metrics.progress_deadline_seconds;
   telemetry.lineage = config.metrics.lineage;
   telemetry.tensorboard = config.metrics.tensorboard;
+  telemetry.run_id = new_run_id();
   telemetry.run_name = directory.filename().string();
   telemetry.config_json = config_json(config);
   telemetry.config_digest = config_digest(config);

@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <chrono>
 #include <stdexcept>
+#include <string>
+#include <vector>
 
 namespace troupe {
 namespace {
@@ -28,6 +30,16 @@ void open_for_ranks(const Config& config, RankCirclePlan& plan) {
   }
 }
 
+/// Where a rank listens for the others; empty: at its address. Rank 0 with a gate for the broadcaster has that at the port
+/// of network.listen, so it takes the host from there and the port from its address.
+std::string rank_listen(const NetworkConfig& network, int rank,
+                        const std::vector<std::string>& addresses) {
+  if (network.listen == NetworkConfig::kOwnAddress) return "";
+  if (rank != 0 || !network.learner_has_gate()) return network.listen;
+  const std::string& own = addresses.front();
+  return network.listen.substr(0, network.listen.rfind(':')) + own.substr(own.rfind(':'));
+}
+
 }  // namespace
 
 RankCirclePlan rank_circle_plan(const Surroundings& around, const std::string& name) {
@@ -40,7 +52,7 @@ RankCirclePlan rank_circle_plan(const Surroundings& around, const std::string& n
         name + " would be rank " + std::to_string(plan.rank) + " of " +
         std::to_string(config.learner.ranks) +
         " (learner.ranks); give it a name that ends with its rank (--name learner-1)");
-  if (config.network.listen != NetworkConfig::kOwnAddress) plan.listen = config.network.listen;
+  plan.listen = rank_listen(config.network, plan.rank, plan.addresses);
   plan.tls = tls_files(config.network, name, "learner");
   plan.config_digest = shared_digest(config);
   plan.weights_digest =

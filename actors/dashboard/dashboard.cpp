@@ -17,8 +17,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::size_t kPoints = 2048;
-constexpr std::chrono::milliseconds kEvery{1000};
+constexpr std::chrono::milliseconds kEvery{1000}, kSampleEvery{2000};
 constexpr double kWindowSeconds = 30;  // that the sentence is about
 constexpr std::uintmax_t kMostDownload = std::uintmax_t{256} << 20;
 
@@ -54,12 +53,6 @@ bool same_secret(const std::string& a, const std::string& b) {
   return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
 }
 
-ActorTime since(const ActorTime& then, const ActorTime& now) {
-  if (now.busy_seconds < then.busy_seconds || now.idle_seconds < then.idle_seconds)
-    return now;  // another stage has begun
-  return {now.busy_seconds - then.busy_seconds, now.idle_seconds - then.idle_seconds};
-}
-
 /// How the actors of a run that has ended spent its main stage.
 void add_recorded_times(Json& json, const RunLog& run) {
   std::map<std::string, ActorTime> times;
@@ -72,9 +65,10 @@ void add_recorded_times(Json& json, const RunLog& run) {
 }
 
 /// Files of the run directory that may be fetched.
-constexpr std::array<std::pair<const char*, const char*>, 6> kDownloads = {
+constexpr std::array<std::pair<const char*, const char*>, 7> kDownloads = {
     {{"config.toml", "application/toml"},
      {"metrics.jsonl", "application/x-ndjson"},
+     {"load.jsonl", "application/x-ndjson"},
      {"rollouts.jsonl", "application/x-ndjson"},
      {"lineage.jsonl", "application/x-ndjson"},
      {"summary.json", "application/json"},
@@ -92,7 +86,51 @@ Dashboard::Dashboard(DashboardSource source, DashboardControl control, bool loop
     : source_(std::move(source)),
       control_(std::move(control)),
       loopback_(loopback),
-      history_(kPoints) {}
+      load_(source_.load) {
+  if (source_.live && source_.actors) sampler_ = std::thread([this] { sample_until_stopped(); });
+}
+
+Dashboard::~Dashboard() {
+  {
+    const std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  ends_.notify_all();
+  if (sampler_.joinable()) sampler_.join();
+}
+
+void Dashboard::sample_until_stopped() {
+  std::unique_lock lock(mutex_);
+  while (!ends_.wait_for(lock, kSampleEvery, [this] { return ending_; })) {
+    lock.unlock();
+    sample();
+    lock.lock();
+  }
+}
+
+void Dashboard::sample() {
+  std::map<std::string, ActorTime> times;
+  for (const ActorView& actor : source_.actors()) times[actor.name] = actor.time;
+  LoadSample now;
+  now.seconds = source_.seconds();
+  source_.look([&](const RunLog& run) {
+    if (run.stages.empty() || run.stages.back().kind != "rl") return;
+    now.buffered = static_cast<double>(run.stages.back().ledger.buffered_rollouts);
+    now.in_flight = static_cast<double>(run.stages.back().ledger.in_flight_rollouts);
+  });
+  if (source_.at_verifiers) now.at_verifiers = source_.at_verifiers();
+  const std::lock_guard lock(mutex_);
+  const RoleShares shares = meter_.since_before(times);
+  now.generators = shares.generators;
+  now.verifiers = shares.verifiers;
+  now.learner = shares.learner;
+  load_.add(now);
+}
+
+std::string Dashboard::load() {
+  const std::lock_guard lock(mutex_);
+  return dump_json(load_history_json(load_.samples()));
+}
 
 void Dashboard::serve_on(HttpServer& server) {
   const auto self = shared_from_this();
@@ -107,22 +145,6 @@ void Dashboard::serve_on(HttpServer& server) {
       [self](const HttpRequest& request) { return self->admitted(request); });
 }
 
-/// Takes in what the run recorded since the last time.
-void Dashboard::catch_up(const RunLog& run) {
-  for (; stage_ < run.stages.size(); ++stage_, updates_ = 0) {
-    const StageLog& stage = run.stages[stage_];
-    const auto take = [this](const auto& updates) {
-      for (; updates_ < updates.size(); ++updates_) history_.add(history_point(updates[updates_]));
-    };
-    if (stage.rollout_updates.empty()) {  // a stage has updates of one kind
-      take(stage.supervised_updates);
-    } else {
-      take(stage.rollout_updates);
-    }
-    if (stage_ + 1 == run.stages.size()) return;  // more may come
-  }
-}
-
 /// Over the last kWindowSeconds, or as long as there is somebody to look.
 RoleShares Dashboard::recent_shares(double now) {
   Times newest{now, {}};
@@ -132,7 +154,7 @@ RoleShares Dashboard::recent_shares(double now) {
   for (const auto& [name, time] : newest.actors) {
     const auto then = times_.empty() ? newest.actors.end() : times_.front().actors.find(name);
     const bool known = !times_.empty() && then != times_.front().actors.end();
-    recent[name] = known ? since(then->second, time) : time;
+    recent[name] = known ? time_between(then->second, time) : time;
   }
   times_.push_back(std::move(newest));
   return role_shares(recent);
@@ -145,8 +167,8 @@ std::string Dashboard::state() {
   Json json;
   source_.look([&](const RunLog& run) {
     json = run_json(run, source_.seconds());
-    catch_up(run);
-    json["events_count"] = run.events.size();
+    json["updates_recorded"] = run.history.added();
+    json["events_count"] = run.event_count;
     if (!source_.actors) add_recorded_times(json, run);
   });
   json["live"] = source_.live;
@@ -159,17 +181,22 @@ std::string Dashboard::state() {
     json["bottleneck"]["seconds"] = times_.back().seconds - times_.front().seconds;
   }
   if (source_.metrics) json["metrics"] = source_.metrics();
-  json["updates_recorded"] = history_.added();
+  if (!load_.samples().empty()) json["load"] = load_json(load_.samples().back());
   json["rollouts_recorded"] = source_.rollouts_added();
   state_ = dump_json(json);
   stated_ = now;
   return state_;
 }
 
-std::string Dashboard::history() {
-  const std::lock_guard lock(mutex_);
-  source_.look([this](const RunLog& run) { catch_up(run); });
-  return dump_json(history_json(history_));
+/// A copy, so that the run need not wait until it is written out.
+History Dashboard::curves() const {
+  std::optional<History> copy;
+  source_.look([&](const RunLog& run) { copy = run.history; });
+  return std::move(*copy);
+}
+
+std::string Dashboard::history() const {
+  return dump_json(history_json(curves()));
 }
 
 std::string Dashboard::rollout_list() const {
@@ -226,9 +253,7 @@ HttpReply Dashboard::control(const HttpRequest& request) {
 
 HttpReply Dashboard::download(const std::string& name) {
   if (name == "history.csv") {
-    const std::lock_guard lock(mutex_);
-    source_.look([this](const RunLog& run) { catch_up(run); });
-    return attachment(name, "text/csv; charset=utf-8", history_csv(history_));
+    return attachment(name, "text/csv; charset=utf-8", history_csv(curves()));
   }
   if (name == "model-card.md" || name == "manifest.json") {
     std::string text;
@@ -262,6 +287,7 @@ HttpReply Dashboard::answer(const HttpRequest& request) {
   if (request.method != "GET" && request.method != "HEAD") return refusal(405, "only to be read");
   if (path == "/api/state") return json_reply(state());
   if (path == "/api/history") return json_reply(history());
+  if (path == "/api/load") return json_reply(load());
   if (path == "/api/events") return json_reply(events());
   if (path == "/api/rollouts") return json_reply(rollout_list());
   const std::string one = "/api/rollouts/", file = "/download/";

@@ -1,10 +1,11 @@
 #pragma once
 // The pages at /: one page for people, and the JSON that it draws.
-#include "actors/dashboard/history.hpp"
+#include "actors/dashboard/load_history.hpp"
 #include "actors/dashboard/state_json.hpp"
 #include "actors/telemetry/http_server.hpp"
 
 #include <chrono>
+#include <condition_variable>
 #include <deque>
 #include <filesystem>
 #include <functional>
@@ -12,6 +13,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace troupe {
@@ -25,7 +27,9 @@ struct DashboardSource {
   std::function<std::vector<std::shared_ptr<const RolloutView>>()> rollouts;
   std::function<std::uint64_t()> rollouts_added;
   std::filesystem::path run_directory;
-  std::function<bool()> paused;  // empty: it is not
+  std::function<double()> at_verifiers;  // rollouts; empty: not known
+  LoadHistory load;                      // what there is of it; of a live run it grows
+  std::function<bool()> paused;          // empty: it is not
   bool live = false;
 };
 
@@ -40,18 +44,25 @@ class Dashboard : public std::enable_shared_from_this<Dashboard> {
  public:
   /// loopback: the server is reached from this machine only, so requests for other hosts are refused.
   Dashboard(DashboardSource source, DashboardControl control, bool loopback);
+  ~Dashboard();
+  Dashboard(const Dashboard&) = delete;
+  Dashboard& operator=(const Dashboard&) = delete;
   /// The server keeps this object.
   void serve_on(HttpServer& server);
 
   std::string state();
-  std::string history();
+  std::string history() const;
+  std::string load();
+  /// Adds how things stand now. Of a live run a thread of this object's does so every two seconds.
+  void sample();
   std::string rollout_list() const;
   std::optional<std::string> rollout(const std::string& id) const;
   std::string events() const;
   HttpReply control(const HttpRequest& request);
 
  private:
-  void catch_up(const RunLog& run);  // under mutex_
+  History curves() const;
+  void sample_until_stopped();
   RoleShares recent_shares(double now);
   HttpReply admitted(const HttpRequest& request) const;
   HttpReply answer(const HttpRequest& request);
@@ -61,17 +72,19 @@ class Dashboard : public std::enable_shared_from_this<Dashboard> {
   const DashboardControl control_;
   const bool loopback_;
   std::mutex mutex_;  // all below
-  History history_;
-  std::size_t stage_ = 0,
-              updates_ = 0;  // in history_: all stages before, and so many updates of this one
   struct Times {
     double seconds;
     std::map<std::string, ActorTime> actors;
   };
   std::deque<Times> times_;
+  LoadHistory load_;
+  LoadMeter meter_;
   bool stopped_ = false;
   std::string state_;
   std::optional<std::chrono::steady_clock::time_point> stated_;
+  std::condition_variable ends_;
+  bool ending_ = false;
+  std::thread sampler_;  // of a live run
 };
 
 /// Of a run that goes on in this process.

@@ -106,6 +106,7 @@ Json run_manifest(const RunLog& run, const fs::path& run_directory) {
     if (!value.empty()) json[name] = value;
   };
   add("run", run.name);
+  add("run_id", run.id);
   add("config_digest", run.config_digest);
   add("model", run.model_description);
   add("build", run.build_description);

@@ -115,12 +115,6 @@ class Reader {
  public:
   void read(const Json& line);
   RunLog run;
-
- private:
-  StageLog& stage() {
-    if (run.stages.empty()) run.stages.push_back({.kind = "run", .name = run.name});
-    return run.stages.back();
-  }
 };
 
 void Reader::read(const Json& line) {
@@ -131,6 +125,7 @@ void Reader::read(const Json& line) {
   run.wall_seconds = std::max(run.wall_seconds, seconds);
   if (type == "run") {
     take(line, "run", run.name);
+    take(line, "run_id", run.id);
     take(line, "config_digest", run.config_digest);
     take(line, "model", run.model_description);
     take(line, "build", run.build_description);
@@ -143,21 +138,21 @@ void Reader::read(const Json& line) {
     take(line, "name", begun.name);
     run.stages.push_back(std::move(begun));
   } else if (type == "stage_ends") {
-    stage().end = seconds;
+    run.stage().end = seconds;
     take(line, "ended", run.ended);
   } else if (type == "update") {
-    stage().rollout_updates.push_back(rollout_update(line));
+    run.add(rollout_update(line));
   } else if (type == "supervised") {
-    stage().supervised_updates.push_back(supervised_update(line));
+    run.add(supervised_update(line));
   } else if (type == "evaluation") {
-    stage().evaluations.push_back(evaluation(line));
+    run.stage().evaluations.push_back(evaluation(line));
   } else if (type == "ledger") {
-    stage().ledger = ledger(line);
+    run.stage().ledger = ledger(line);
   } else if (type == "event") {
     EventRecord event{seconds, "", ""};
     take(line, "kind", event.kind);
     take(line, "text", event.text);
-    run.events.push_back(std::move(event));
+    run.add(std::move(event));
   }
 }
 

@@ -3,9 +3,22 @@
 
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <prometheus/registry.h>
 #include <stdexcept>
 
 namespace troupe {
+namespace {
+
+/// In this process: what they hold in others is in flight.
+double waiting_at_verifiers(Metrics& metrics) {
+  double waiting = 0;
+  for (const auto& family : metrics.registry().Collect())
+    if (family.name == "troupe_verifier_queue_depth")
+      for (const auto& metric : family.metric) waiting += metric.gauge.value;
+  return waiting;
+}
+
+}  // namespace
 
 DashboardSource live_source(Telemetry& telemetry) {
   DashboardSource source;
@@ -25,6 +38,8 @@ DashboardSource live_source(Telemetry& telemetry) {
     return log == nullptr ? 0 : log->added();
   };
   source.run_directory = telemetry.run_directory();
+  source.at_verifiers = [&telemetry] { return waiting_at_verifiers(telemetry.metrics()); };
+  source.load = LoadHistory(source.run_directory / "load.jsonl");
   source.paused = [&telemetry] { return telemetry.paused(); };
   source.live = true;
   return source;
@@ -41,6 +56,7 @@ DashboardSource recorded_source(const std::filesystem::path& run_directory,
   source.rollouts = [shelf] { return shelf->all(); };
   source.rollouts_added = [shelf] { return shelf->added(); };
   source.run_directory = run_directory;
+  source.load = read_load(run_directory);
   return source;
 }
 

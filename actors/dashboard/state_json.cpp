@@ -33,17 +33,12 @@ Json lights(const RunLog& run, const StageLog* rl) {
     all.push_back(light("staleness", beyond == 0 ? "ok" : "bad",
                         beyond == 0 ? "no token beyond the bound was trained on"
                                     : std::to_string(beyond) + " tokens beyond the bound"));
-    const auto refused = std::count_if(rl->rollout_updates.begin(), rl->rollout_updates.end(),
-                                       [](const auto& update) { return update.refused; });
+    const auto refused = rl->totals.refused;
     all.push_back(light("updates", refused == 0 ? "ok" : "warn",
                         refused == 0 ? "none was refused"
                                      : std::to_string(refused) + " were refused as not finite"));
   }
-  const auto failures =
-      std::count_if(run.events.begin(), run.events.end(), [](const EventRecord& event) {
-        return event.kind.find("fail") != std::string::npos ||
-               event.kind.find("error") != std::string::npos;
-      });
+  const std::uint64_t failures = run.failure_count;
   all.push_back(light("failures", failures == 0 ? "ok" : "bad",
                       failures == 0 ? "none" : std::to_string(failures) + " in the event log"));
   return all;
@@ -108,6 +103,7 @@ Json run_json(const RunLog& run, double now) {
                {"build", run.build_description},
                {"started", run.started},
                {"seconds", now}};
+  if (!run.id.empty()) json["run_id"] = run.id;
   if (!run.ended.empty()) json["ended"] = run.ended;
   if (const auto bound = run.staleness_bound()) json["staleness_bound"] = *bound;
   json["stages"] = Json::array();
@@ -182,7 +178,7 @@ Json events_json(const RunLog& run) {
     newest.push_back({{"seconds", run.events[i].seconds_since_start},
                       {"kind", run.events[i].kind},
                       {"text", run.events[i].text}});
-  return {{"count", run.events.size()}, {"newest", newest}};
+  return {{"count", run.event_count}, {"newest", newest}};
 }
 
 Json rollout_row(const RolloutView& rollout) {

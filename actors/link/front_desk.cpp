@@ -9,7 +9,6 @@
 #include <caf/send.hpp>
 #include <kj/debug.h>
 #include <prometheus/counter.h>
-#include <prometheus/gauge.h>
 #include <random>
 #include <utility>
 
@@ -34,7 +33,8 @@ FrontDesk::FrontDesk(wire::Loop& loop, const OfficePlan& plan, Announce announce
       timer_(loop.timer),
       announce_(std::move(announce)),
       dispatch_(loop, plan_.weights, *plan_.telemetry),
-      roster_(random_lease()) {
+      roster_(random_lease()),
+      peers_(plan_.telemetry->metrics()) {
   if (plan_.relay_fan_out > 0) relays_.emplace(plan_.relay_fan_out, std::vector<RelayReceiver>());
   if (plan_.tls) tls_ = kj::heap<wire::TlsContext>(*plan_.tls, timer_);
   Door::Events guests;
@@ -97,8 +97,9 @@ wire::Granted FrontDesk::admit(const wire::Visitor& visitor, const wire::PeerIde
   seat->joined = timer_.now();
   seat->joins = ++joins_[name];
   if (seat->joins > 1)
-    plan_.telemetry->metrics().counter("troupe_link_reconnects_total", name).Increment();
-  plan_.telemetry->metrics().gauge("troupe_link_peer_connected", name).Set(1);
+    peers_.there_again(name);
+  else
+    peers_.there(name);
   names_[visitor.session] = name;
   if (const std::uint64_t old = decision.replaced.value_or(vacated))
     door_->close(old, name + " joined again");
@@ -255,7 +256,7 @@ void FrontDesk::ended(const wire::Visitor& visitor, const wire::End& end) {
   seat.sites = {};
   const std::string why =
       std::string(wire::to_string(end.reason)) + (end.text.empty() ? "" : ": " + end.text);
-  plan_.telemetry->metrics().gauge("troupe_link_peer_connected", name).Set(0);
+  peers_.away(name);
   if (!over_) plan_.telemetry->event("link_lost", name + " is away: " + why);
   const double patience = seat.casting && !seat.left ? grace(seat) : 0;
   const std::uint64_t lease = seat.lease;
@@ -277,6 +278,10 @@ void FrontDesk::give_up(const std::string& name, std::uint64_t lease, const std:
   if (found->second->casting)
     caf::anon_send(found->second->casting->stand_in, lost_atom::value, why);
   leave_relays(*found->second);
+  if (found->second->left) {  // a pod's name does not come again
+    peers_.left(name);
+    joins_.erase(name);
+  }
   seats_.erase(found);
 }
 

@@ -10,6 +10,7 @@
 #include "actors/link/weight_dispatch.hpp"
 #include "actors/link/weight_intake.hpp"
 #include "actors/link/weight_link.hpp"
+#include "actors/telemetry/peer_series.hpp"
 #include "messages/wire/kj_thread.hpp"
 #include "messages/wire/training.capnp.h"
 
@@ -142,6 +143,7 @@ class FrontDesk final : private kj::TaskSet::ErrorHandler {
   Announce announce_;
   WeightDispatch dispatch_;
   Roster roster_;
+  PeerSeries peers_;
   std::optional<WeightIntake> intake_;  // of a learner elsewhere, from its first enlistment on
   std::map<std::string, std::unique_ptr<Seat>> seats_;  // by name
   std::map<std::string, std::uint64_t> joins_;          // by name, whatever became of its seat

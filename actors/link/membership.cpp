@@ -59,6 +59,7 @@ void Membership::joined(wire::Welcome::Reader welcome, capnp::Capability::Client
   if (!run_id_.empty())
     plan_.telemetry->metrics().counter("troupe_link_reconnects_total", plan_.gate_role).Increment();
   run_id_ = welcome.getRunId();
+  plan_.telemetry->joined_run(run_id_);
   plan_.telemetry->event("joined", host_text(plan_.gate_role) + " at " + remote_->status().address);
   events_.joined(kj::mv(post));
 }

@@ -4,7 +4,6 @@
 #include "messages/wire/network.hpp"
 
 #include <kj/debug.h>
-#include <prometheus/gauge.h>
 #include <utility>
 
 namespace troupe {
@@ -16,14 +15,15 @@ WeightGate::WeightGate(wire::Loop& loop, WeightGatePlan plan, wire::TlsContext* 
       dispatch_(dispatch),
       terms_(std::move(terms)),
       origin_(std::move(origin)),
-      run_id_(std::move(run_id)) {
+      run_id_(std::move(run_id)),
+      peers_(plan_.door.telemetry->metrics()) {
   Telemetry* const telemetry = plan_.door.telemetry;
   Door::Events guests;
   guests.grant = [this](const wire::Visitor& visitor) { return gate_for(visitor); };
   guests.ended = [this, telemetry](const wire::Visitor& visitor, const wire::End& end) {
     const auto guest = guests_.extract(visitor.session);
     if (guest.empty()) return;
-    telemetry->metrics().gauge("troupe_link_peer_connected", guest.mapped()).Set(0);
+    peers_.away(guest.mapped());
     telemetry->event("link_lost",
                      guest.mapped() + " is away: " + std::string(wire::to_string(end.reason)));
   };
@@ -47,7 +47,7 @@ wire::Gate::Client WeightGate::gate_for(const wire::Visitor& visitor) {
               "the weights here are for a " + plan_.role + ", not for a " + identity.role);
         Telemetry* const telemetry = plan_.door.telemetry;
         guests_[session] = identity.name;
-        telemetry->metrics().gauge("troupe_link_peer_connected", identity.name).Set(1);
+        peers_.there(identity.name);
         telemetry->event("joined", identity.name + " takes weights from here");
         return kj::Promise<wire::Granted>(
             wire::Granted{++leases_, dispatch_.source(terms_, origin_, identity.name)});

@@ -2,6 +2,7 @@
 // A gate at which the processes of one role take weights. Nothing else is to be had there.
 #include "actors/link/door.hpp"
 #include "actors/link/weight_dispatch.hpp"
+#include "actors/telemetry/peer_series.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -37,6 +38,7 @@ class WeightGate {
   const DeskTerms terms_;
   const WeightDispatch::Origin origin_;
   const std::function<std::string()> run_id_;
+  PeerSeries peers_;
   std::uint64_t leases_ = 0;
   std::map<std::uint64_t, std::string> guests_;  // names of those who are here, by session
   kj::Own<Door> door_;                           // last: its callbacks use all above

@@ -90,6 +90,18 @@ prometheus::Histogram& Metrics::histogram(const std::string& name, const std::st
   return entry.histograms->Add(labels_of(*entry.definition, label), entry.definition->buckets);
 }
 
+void Metrics::end_series(const std::string& name, const std::string& label) {
+  const auto found = state_->entries.find(name);
+  if (found == state_->entries.end() || found->second.histograms != nullptr)
+    throw std::logic_error("metric " + name + " has no series that could end");
+  const auto labels = labels_of(*found->second.definition, label);
+  const auto end = [&](auto* family) {
+    if (family != nullptr && family->Has(labels)) family->Remove(&family->Add(labels));
+  };
+  end(found->second.counters);
+  end(found->second.gauges);
+}
+
 std::string Metrics::expose() const {
   return prometheus::TextSerializer{}.Serialize(state_->registry.Collect());
 }

@@ -17,6 +17,7 @@ std::string run_line(const RunLog& run) {
   return dump_json({{"type", "run"},
                     {"troupe_metrics_version", kMetricsLineVersion},
                     {"run", run.name},
+                    {"run_id", run.id},
                     {"config_digest", run.config_digest},
                     {"model", run.model_description},
                     {"build", run.build_description},

@@ -42,7 +42,7 @@ Points points_of(const std::vector<EvaluationRecord>& evaluations, double Evalua
 }
 
 std::string reward_charts(const StageLog& stage) {
-  const Updates& u = stage.rollout_updates;
+  const Updates& u = stage.rollout_updates.kept();
   const auto e = stage.all_evaluations();
   using R = RolloutUpdateRecord;
   return line_chart({"Reward",
@@ -124,13 +124,8 @@ std::string update_charts(const Updates& u) {
               {}});
 }
 
-std::string lag_chart(const Updates& updates, std::optional<std::uint64_t> bound) {
-  std::vector<std::uint64_t> tokens;
-  for (const auto& update : updates) {
-    tokens.resize(std::max(tokens.size(), update.lag_histogram.size()));
-    for (std::size_t lag = 0; lag < update.lag_histogram.size(); ++lag)
-      tokens[lag] += update.lag_histogram[lag];
-  }
+std::string lag_chart(const std::vector<std::uint64_t>& tokens,
+                      std::optional<std::uint64_t> bound) {
   const auto all =
       static_cast<double>(std::accumulate(tokens.begin(), tokens.end(), std::uint64_t{0}));
   std::vector<Bar> bars;
@@ -158,7 +153,8 @@ std::string idle_chart(const std::map<std::string, ActorTime>& actors) {
 std::string timelines(const RunLog& run, const StageLog& stage) {
   const double end = stage.end.value_or(run.wall_seconds);
   std::vector<double> marks;
-  for (const auto& update : stage.rollout_updates) marks.push_back(update.seconds_since_start);
+  for (const auto& update : stage.rollout_updates.kept())
+    marks.push_back(update.seconds_since_start);
   const std::size_t cells = std::clamp(kMostCells / std::max<std::size_t>(run.actors.size(), 1),
                                        std::size_t{120}, std::size_t{900});
   std::string out =
@@ -324,11 +320,11 @@ std::string config(const RunLog& run) {
 
 std::string supervised_section(const StageLog& stage) {
   Points loss, gate, rate;
-  for (const auto& update : stage.supervised_updates) {
+  for (const auto& update : stage.supervised_updates.kept()) {
     loss.emplace_back(update.update, update.loss);
     rate.emplace_back(update.update, update.learning_rate);
-    if (update.gate_share) gate.emplace_back(update.update, *update.gate_share);
   }
+  for (const auto& probe : stage.probes.kept()) gate.emplace_back(probe.update, *probe.gate_share);
   return "<h2>Stage " + escape_html(stage.name) + "</h2><div class=grid>" +
          line_chart({"Loss", "nats per token", {{"loss", loss}}, 0.0, {}}) +
          line_chart({"Gate", "share of probes fully right", {{"share", gate, 3, true}}, 0.0, 1.0}) +
@@ -338,8 +334,8 @@ std::string supervised_section(const StageLog& stage) {
 std::string rl_section(const RunLog& run, const StageLog& stage) {
   const StageRecord result = stage.result(run.wall_seconds);
   return "<h2>Stage " + escape_html(stage.name) + "</h2><div class=grid>" + reward_charts(stage) +
-         update_charts(stage.rollout_updates) +
-         lag_chart(stage.rollout_updates, run.staleness_bound()) + idle_chart(result.actors) +
+         update_charts(stage.rollout_updates.kept()) +
+         lag_chart(stage.totals.lag_histogram, run.staleness_bound()) + idle_chart(result.actors) +
          "</div><h3>Time line</h3>" + timelines(run, stage) + "<h3>Ledger</h3>" +
          ledger_table(result.ledger);
 }
@@ -355,6 +351,7 @@ std::string head(const RunLog& run) {
          limited(run.name) +
          fmt::format(" <span class='badge{}'>{}</span></h1>", good ? "" : " bad",
                      limited(run.ended)) +
+         (run.id.empty() ? "" : "<p class='soft mono'>run " + limited(run.id) + "</p>") +
          "<p class=soft>" + limited(run.model_description) + "</p><p class=soft>" +
          limited(run.started) + " to " + limited(run.finished) + " &middot; " +
          limited(run.build_description) + "</p>";

@@ -19,6 +19,24 @@ std::optional<std::uint64_t> config_number(const std::string& config_json, const
 
 }  // namespace
 
+void StageLog::add(const RolloutUpdateRecord& update) {
+  const auto tokens = static_cast<double>(update.log_prob_gap_tokens);
+  totals.gap_nats += update.log_prob_gap_mean * tokens;
+  totals.gap_tokens += tokens;
+  totals.gap_max = std::max(totals.gap_max, update.log_prob_gap_max);
+  totals.refused += update.refused ? 1 : 0;
+  auto& lags = totals.lag_histogram;
+  lags.resize(std::max(lags.size(), update.lag_histogram.size()));
+  for (std::size_t lag = 0; lag < update.lag_histogram.size(); ++lag)
+    lags[lag] += update.lag_histogram[lag];
+  rollout_updates.push_back(update);
+}
+
+void StageLog::add(const SupervisedRecord& report) {
+  if (report.gate_share) probes.push_back(report);
+  supervised_updates.push_back(report);
+}
+
 std::int32_t StageLog::updates_done() const {
   if (record) return record->updates;
   if (!rollout_updates.empty()) return rollout_updates.back().update;
@@ -35,20 +53,15 @@ StageRecord StageLog::result(double now) const {
   partial.ledger = ledger;
   if (!supervised_updates.empty()) partial.loss = supervised_updates.back().loss;
   if (!evaluations.empty() && evaluations.front().update == 0) partial.before = evaluations.front();
-  double gap_sum = 0, gap_tokens = 0;
-  for (const auto& update : rollout_updates) {
-    gap_sum += update.log_prob_gap_mean * static_cast<double>(update.log_prob_gap_tokens);
-    gap_tokens += static_cast<double>(update.log_prob_gap_tokens);
-    partial.log_prob_gap_max = std::max(partial.log_prob_gap_max, update.log_prob_gap_max);
-    partial.refused_updates += update.refused;
-  }
-  if (gap_tokens > 0) partial.log_prob_gap_mean = gap_sum / gap_tokens;
+  partial.log_prob_gap_max = totals.gap_max;
+  partial.refused_updates = totals.refused;
+  if (totals.gap_tokens > 0) partial.log_prob_gap_mean = totals.gap_nats / totals.gap_tokens;
   partial.ended = "running";
   return partial;
 }
 
 std::vector<EvaluationRecord> StageLog::all_evaluations() const {
-  std::vector<EvaluationRecord> all = evaluations;
+  std::vector<EvaluationRecord> all = evaluations.kept();
   const auto add = [&](const std::optional<EvaluationRecord>& evaluation) {
     if (!evaluation) return;
     const auto same = [&](const auto& other) { return other.update == evaluation->update; };
@@ -61,6 +74,29 @@ std::vector<EvaluationRecord> StageLog::all_evaluations() const {
   std::stable_sort(all.begin(), all.end(),
                    [](const auto& a, const auto& b) { return a.update < b.update; });
   return all;
+}
+
+StageLog& RunLog::stage() {
+  if (stages.empty()) stages.push_back({.kind = "run", .name = name});
+  return stages.back();
+}
+
+void RunLog::add(const RolloutUpdateRecord& update) {
+  stage().add(update);
+  history.add(history_point(update));
+}
+
+void RunLog::add(const SupervisedRecord& report) {
+  stage().add(report);
+  history.add(history_point(report));
+}
+
+void RunLog::add(EventRecord event) {
+  const auto is = [&](const char* part) { return event.kind.find(part) != std::string::npos; };
+  ++event_count;
+  if (is("fail") || is("error")) ++failure_count;
+  events.push_back(std::move(event));
+  if (events.size() > kMostEvents) events.erase(events.begin(), events.begin() + kMostEvents / 2);
 }
 
 std::optional<std::uint64_t> RunLog::staleness_bound() const {

@@ -75,7 +75,6 @@ struct Telemetry::State {
   double wall_time(double seconds) const;  // since 1970, of a moment of the run
   RunLog snapshot() const;
   std::vector<std::pair<std::string, ActorTime>> actor_times() const;  // since the stage began
-  StageLog& stage();
   StatusView view();
   void write_line(const std::string& line, std::unique_lock<std::mutex>& lock);
   void plot(const TensorBoardEvent& event, std::unique_lock<std::mutex>& lock);
@@ -138,6 +137,7 @@ Telemetry::State::State(TelemetryOptions given)
       folder(made(options.run_directory)),
       leftover(read_told(folder / "metrics.jsonl")),
       lines(folder / "metrics.jsonl") {
+  run.id = options.run_id;
   run.name = options.run_name;
   run.config_json = options.config_json;
   run.config_digest = options.config_digest;
@@ -223,13 +223,8 @@ std::vector<std::pair<std::string, ActorTime>> Telemetry::State::actor_times() c
   return times;
 }
 
-StageLog& Telemetry::State::stage() {
-  if (run.stages.empty()) run.stages.push_back({.kind = "run", .name = run.name});
-  return run.stages.back();
-}
-
 StatusView Telemetry::State::view() {
-  const StageLog& s = stage();
+  const StageLog& s = run.stage();
   StatusView v;
   v.run = run.name;
   v.stage = s.name;
@@ -250,11 +245,8 @@ StatusView Telemetry::State::view() {
   if (generator_busy > 0)
     v.generator_tokens_per_second =
         static_cast<double>(s.ledger.generated_tokens) * generators / generator_busy;
-  v.learner_tokens_per_second = recent_tokens_per_second(s.rollout_updates);
-  const auto probed =
-      std::find_if(s.supervised_updates.rbegin(), s.supervised_updates.rend(),
-                   [](const auto& update) { return update.gate_share.has_value(); });
-  if (probed != s.supervised_updates.rend()) v.gate_share = probed->gate_share;
+  v.learner_tokens_per_second = recent_tokens_per_second(s.rollout_updates.kept());
+  if (!s.probes.empty()) v.gate_share = s.probes.back().gate_share;
   return v;
 }
 
@@ -301,7 +293,7 @@ void Telemetry::State::note(const std::string& kind, const std::string& text,
 void Telemetry::State::show(const EventRecord& event, bool said,
                             std::unique_lock<std::mutex>& lock) {
   const std::string line = event_line(event);
-  run.events.push_back(event);
+  run.add(event);
   write_line(line, lock);
   if (said) return;
   lock.unlock();
@@ -408,23 +400,24 @@ std::string Telemetry::State::scrape() {
 }
 
 HttpReply Telemetry::State::index_page() {
-  std::string status;
+  std::string status, id;
   {
     const std::lock_guard lock(mutex);
+    id = run.id;
     status = run.stages.empty() ? "starting" : plain_line(view());
   }
-  return {200, "text/html; charset=utf-8",
-          "<!doctype html><html lang=en><meta charset=utf-8><meta http-equiv=refresh content=5>"
-          "<meta name=viewport content='width=device-width,initial-scale=1'><title>" +
-              escape_html(run.name) +
-              "</title><style>:root{color-scheme:light dark}body{font:16px/1.6 "
-              "system-ui,sans-serif;max-width:46em;"
-              "margin:2em auto;padding:0 1em}</style><h1>" +
-              escape_html(run.name) + "</h1><p>" + escape_html(status) +
-              "<p><a href=metrics>metrics</a> &middot; <a href=healthz>health</a> &middot; <a "
-              "href=readyz>readiness</a><p>config " +
-              escape_html(run.config_digest) + ", " + escape_html(run.build_description) +
-              "</html>\n"};
+  return {
+      200, "text/html; charset=utf-8",
+      "<!doctype html><html lang=en><meta charset=utf-8><meta http-equiv=refresh content=5>"
+      "<meta name=viewport content='width=device-width,initial-scale=1'><title>" +
+          escape_html(run.name) +
+          "</title><style>:root{color-scheme:light dark}body{font:16px/1.6 "
+          "system-ui,sans-serif;max-width:46em;"
+          "margin:2em auto;padding:0 1em}</style><h1>" +
+          escape_html(run.name) + "</h1><p>" + escape_html(status) + "<p>run " + escape_html(id) +
+          "<p><a href=metrics>metrics</a> &middot; <a href=healthz>health</a> &middot; <a "
+          "href=readyz>readiness</a><p>config " +
+          escape_html(run.config_digest) + ", " + escape_html(run.build_description) + "</html>\n"};
 }
 
 Telemetry::Telemetry(TelemetryOptions options)
@@ -471,6 +464,17 @@ void Telemetry::began_before(double seconds) {
   state_->say(resumed);
 }
 
+void Telemetry::joined_run(const std::string& id) {
+  std::unique_lock lock(state_->mutex);
+  if (std::exchange(state_->run.id, id) != id)
+    state_->write_line(run_line(state_->run), lock);  // the newest of such lines counts
+}
+
+std::string Telemetry::run_id() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->run.id;
+}
+
 spdlog::logger& Telemetry::log() {
   return *state_->logger;
 }
@@ -501,9 +505,9 @@ void Telemetry::record(const RolloutUpdateRecord& update, Origin origin) {
   if (origin == Origin::here) export_learner(state_->metrics, update);
   if (state_->listener.rollouts) state_->listener.rollouts(update);
   std::unique_lock lock(state_->mutex);
-  state_->stage().rollout_updates.push_back(update);
+  state_->run.add(update);
   const std::string json = update_line_json(update);
-  TensorBoardEvent event = event_of(update, state_->stage().name);
+  TensorBoardEvent event = event_of(update, state_->run.stage().name);
   event.wall_time = state_->wall_time(update.seconds_since_start);
   state_->write_line(json, lock);
   state_->plot(event, lock);
@@ -517,9 +521,9 @@ void Telemetry::record(const SupervisedRecord& update, Origin) {
   if (state_->plays("director")) export_run(state_->metrics, update);
   if (state_->listener.supervised) state_->listener.supervised(update);
   std::unique_lock lock(state_->mutex);
-  state_->stage().supervised_updates.push_back(update);
+  state_->run.add(update);
   const std::string json = update_line_json(update);
-  TensorBoardEvent event = event_of(update, state_->stage().name);
+  TensorBoardEvent event = event_of(update, state_->run.stage().name);
   event.wall_time = state_->wall_time(update.seconds_since_start);
   state_->write_line(json, lock);
   state_->plot(event, lock);
@@ -537,7 +541,7 @@ void Telemetry::listen(Listener listener) {
 void Telemetry::record(const EvaluationRecord& evaluation) {
   export_record(state_->metrics, evaluation);
   std::unique_lock lock(state_->mutex);
-  StageLog& stage = state_->stage();
+  StageLog& stage = state_->run.stage();
   stage.evaluations.push_back(evaluation);
   const std::string line = plain_line(evaluation, stage.name);
   const std::string json = evaluation_line(evaluation, stage.index, state_->now());
@@ -552,7 +556,7 @@ void Telemetry::record(const EvaluationRecord& evaluation) {
 void Telemetry::record(const LedgerRecord& ledger, Origin origin) {
   if (state_->listener.ledger) state_->listener.ledger(ledger);
   std::unique_lock lock(state_->mutex);
-  StageLog& stage = state_->stage();
+  StageLog& stage = state_->run.stage();
   if (origin == Origin::here) export_record(state_->metrics, ledger, state_->exported_ledger);
   state_->exported_ledger = stage.ledger = ledger;
   const std::string json = ledger_line(ledger, stage.index, state_->now());
@@ -576,7 +580,7 @@ void Telemetry::event_elsewhere(const EventRecord& event) {
 void Telemetry::stage_ends(const StageRecord& stage) {
   const auto times = state_->actor_times();
   std::unique_lock lock(state_->mutex);
-  StageLog& log = state_->stage();
+  StageLog& log = state_->run.stage();
   log.end = state_->now();
   log.record = stage;
   if (log.record->actors.empty()) log.record->actors.insert(times.begin(), times.end());

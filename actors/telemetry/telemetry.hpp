@@ -84,6 +84,7 @@ struct TelemetryOptions {
   std::vector<std::string> needs;  // until meets() says that each is met the process is not ready
   double progress_deadline_seconds = 300;  // at work without progress: not healthy
   std::string run_name, config_json, config_digest, model_description;
+  std::string run_id;  // 128 bits, hexadecimal; of a process that joins a run: until it has
   std::string build_description;  // version, compiler, LibTorch
 };
 
@@ -117,6 +118,9 @@ class Telemetry {
   /// The run began that long before this process took part in it: times count from there. What metrics.jsonl of the run
   /// directory already had of this run is not said again on the terminal. Before any actor reports.
   void began_before(double seconds);
+  /// What this process joined is the run of that id.
+  void joined_run(const std::string& id);
+  std::string run_id() const;
   /// Lines to log.jsonl and, from info up, to the terminal. `events` go there by themselves.
   spdlog::logger& log();
 

@@ -113,6 +113,9 @@ until_true 400 is 'charts.drawn() === 8 && document.querySelectorAll(".row[data-
 echo "ok: eight charts are drawn"
 # Not one canvas is empty.
 check "every chart has ink" '[...document.querySelectorAll(".chart")].every(c => [...c.querySelectorAll("canvas")].some(v => v.getContext("2d").getImageData(0, 0, v.width, v.height).data.some(x => x > 0)))'
+until_true 20 is 'load.drawn() === 2 && /idle|learner/i.test(document.getElementById("load").textContent)' || fail "no curves of the load"
+check "those of the load have ink" '[...document.querySelectorAll("#load .curve")].every(c => [...c.querySelectorAll("canvas")].some(v => v.getContext("2d").getImageData(0, 0, v.width, v.height).data.some(x => x > 0)))'
+check "the header has the id of the run" '/^[0-9a-f]{32}$/.test(document.getElementById("run-id").textContent)'
 check "the sentence is there" 'document.getElementById("sentence").textContent.length > 20'
 check "every role is in the graph" 'document.querySelectorAll("#graph .node").length === 5'
 
@@ -200,6 +203,7 @@ resize 1440 900
 go "$page#rollout=00000000000000ff"
 until_true 30 is 'charts.drawn() === 8 && document.querySelectorAll("#detail .tokens span").length > 3' || fail "the run directory is not shown"
 stage() { js "const choice = document.getElementById('stage-choice'); choice.selectedIndex = $1; choice.dispatchEvent(new Event('change'))" >/dev/null; }
+check "the load is read from the run directory" 'load.drawn() === 2'
 check "each stage with updates can be chosen" 'document.getElementById("stage-choice").options.length === 3'
 stage 0
 check "a pretrain stage has its curves" 'charts.drawn() === 5 && /Loss/.test(document.querySelector(".chart h3").textContent) && /loss [0-9.]+/.test(document.querySelector(".chart .keys").textContent)'

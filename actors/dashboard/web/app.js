@@ -245,6 +245,7 @@
       curves = await (await fetch('/api/history')).json();
       charts.draw(curves, state);
     }
+    await load.take(state);
     if (seen.rollouts !== state.rollouts_recorded) { seen.rollouts = state.rollouts_recorded; await rollouts.load(); }
     if (seen.events !== state.events_count) { seen.events = state.events_count; await events(); }
   }
@@ -254,6 +255,8 @@
     newest = state;
     document.title = (stage ? stage.update + '/' + stage.updates + ' ' : '') + state.run + ' – Troupe';
     at('run').textContent = state.run;
+    at('run-id').hidden = !state.run_id;
+    if (at('run-id').dataset.id !== state.run_id) at('run-id').textContent = at('run-id').dataset.id = state.run_id ?? '';
     at('live').className = 'pill' + (state.paused ? ' held' : state.live ? ' on' : '');
     at('live').textContent = state.stopping ? 'stopping' : state.paused ? 'paused' : state.live ? 'live' : state.ended ? 'ended: ' + state.ended : 'not ended';
     at('stop').hidden = at('pause').hidden = !state.control || state.stopping;
@@ -302,6 +305,7 @@
     document.documentElement.dataset.theme = name;
     at('theme').textContent = name === 'dark' ? 'Light' : 'Dark';
     if (curves && newest) charts.draw(curves, newest);
+    load.draw();
   }
   const dark = matchMedia('(prefers-color-scheme: dark)');
   theme(localStorage.getItem('theme') ?? (dark.matches ? 'dark' : 'light'));
@@ -312,6 +316,18 @@
     theme(name);
   });
   matchMedia('(max-width: 760px)').addEventListener('change', () => { if (newest) graph(newest); });
+
+  // A page that did not come over TLS or from this machine may not write to the clipboard: the id is selected instead.
+  at('run-id').addEventListener('click', async () => {
+    const button = at('run-id');
+    try {
+      await navigator.clipboard.writeText(button.dataset.id);
+      button.textContent = 'copied';
+      setTimeout(() => { button.textContent = button.dataset.id; }, 1200);
+    } catch {
+      getSelection().selectAllChildren(button);
+    }
+  });
 
   const commands = {
     stop: ['Stop the run?', 'As Ctrl-C once: the update under way is finished, the model is saved.', 'Stop'],

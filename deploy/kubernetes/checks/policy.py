@@ -13,9 +13,10 @@ NAME = "app.kubernetes.io/name"
 PART = "app.kubernetes.io/part-of"
 NO_NAMESPACE = {"Namespace", "RuntimeClass"}
 ONE_ONLY = {"director", "replay-buffer", "learner", "broadcaster"}
-NEVER_EVICTED = {"director", "replay-buffer", "learner"}
+NEVER_EVICTED = {"director", "replay-buffer", "learner", "learner-rank"}
 VOLUMES = {"configMap", "secret", "emptyDir", "persistentVolumeClaim", "projected"}
-SHORTEST_GRACE = {"director": 120, "replay-buffer": 120, "learner": 300}  # seconds: an update, what is saved, a report
+SERVES_AS = {"learner-rank": "learner"}  # where the pods' name is not their role
+SHORTEST_GRACE = {"director": 120, "replay-buffer": 120, "learner": 300, "learner-rank": 300}  # seconds: an update, what is saved, a report
 
 
 def title(document):
@@ -75,11 +76,25 @@ class Overlay:
             return set()
         gate = "director" if network.get("replay-buffer", "director") == "director" else "replay-buffer"
         port = int(network[gate].rsplit(":", 1)[1])
-        edges = {(role, gate, port) for role in roles if role != gate}
+        edges = {(role, gate, port) for role in roles if role not in {gate, "learner-rank"}}
         if network.get("broadcaster", "director") != "director":
             edges.add(("generator", "broadcaster", int(network["broadcaster"].rsplit(":", 1)[1])))
             if ":" in network.get("learner", "director"):
                 edges.add(("broadcaster", "learner", int(network["learner"].rsplit(":", 1)[1])))
+        return edges | self.rank_edges()
+
+    def rank_addresses(self):
+        """Host and port of each rank of the learner that is a process, rank 0 first."""
+        text = self.config().get("network", {}).get("learner-ranks", "threads")
+        return [tuple(each.strip().rsplit(":", 1)) for each in text.split(",")] if text != "threads" else []
+
+    def rank_edges(self):
+        """Each dials rank 0, and the next of the ring where that is another way; of two, rank 1 dials alone."""
+        addresses = self.rank_addresses()
+        pods = ["learner"] + ["learner-rank"] * (len(addresses) - 1)
+        edges = {(pods[rank], pods[0], int(addresses[0][1])) for rank in range(1, len(addresses))}
+        if len(addresses) > 2:
+            edges |= {(pods[rank], pods[rank + 1], int(addresses[rank + 1][1])) for rank in range(len(addresses) - 1)}
         return edges
 
 
@@ -240,7 +255,7 @@ def role(overlay, workload, spec):
         yield f"there is one {name}"
     container = spec["containers"][0]
     arguments = container.get("args", [])
-    if arguments[0] == "serve" and f"--role={name}" not in arguments:
+    if arguments[0] == "serve" and f"--role={SERVES_AS.get(name, name)}" not in arguments:
         yield f"does not serve as {name}"
     mounts = [m["mountPath"] for m in container["volumeMounts"]]
     for path in arguments[1:2] + [config.get("network", {}).get("pki", mounts[0])]:
@@ -259,6 +274,39 @@ def role(overlay, workload, spec):
         spread = spec.get("topologySpreadConstraints", [])
         if not any(selects(each["labelSelector"], labels_of(workload)) for each in spread):
             yield "may all be on one node"
+
+
+def ranks(overlay):
+    """Each address of a rank is that of a pod, each such pod is a rank, and has a certificate of its own name."""
+    addresses = overlay.rank_addresses()
+    workload = overlay.named("StatefulSet", "learner-rank")
+    if not addresses and not workload:
+        return
+    if not addresses or not workload:
+        yield workload or {"kind": "StatefulSet", "metadata": {"name": "learner-rank"}}, "is there, or in the config, alone"
+        return
+    spec = workload["spec"]
+    first = spec.get("ordinals", {}).get("start", 0)
+    names = [f"learner-rank-{first + each}" for each in range(spec.get("replicas", 1))]
+    wanted = [f"learner-rank-{rank}" for rank in range(1, len(addresses))]
+    if names != wanted:
+        yield workload, f"its pods are {', '.join(names)}, the ranks of the config {', '.join(wanted)}"
+    for rank, (host, port) in enumerate(addresses):
+        pod = "learner" if rank == 0 else f"learner-rank-{rank}.{spec['serviceName']}"
+        owner = workload if rank else overlay.named("StatefulSet", "learner")
+        known = {p["containerPort"] for p in pod_of(owner)["spec"]["containers"][0].get("ports", [])}
+        if host != pod:
+            yield workload, f"rank {rank} is dialled at {host}, and is at {pod}"
+        if int(port) not in known:
+            yield owner, f"rank {rank} is dialled at port {port}, which is none of its own"
+    service = overlay.named("Service", spec["serviceName"])
+    if service and not service["spec"].get("publishNotReadyAddresses"):
+        yield service, "hides ranks until they are ready, and they are ready once they have met"
+    mounted = {v["secret"]["secretName"] for v in pod_of(workload)["spec"]["volumes"] if "secret" in v}
+    keys = {key for each in overlay.of("Secret") if each["metadata"]["name"] in mounted for key in each.get("data", {})}
+    for name in names:
+        if not {f"{name}.pem", f"{name}.key"} <= keys:
+            yield workload, f"{name} has no certificate"
 
 
 def selectors(overlay):
@@ -398,6 +446,6 @@ def network(overlay):
 def problems(documents, exported):
     overlay = Overlay(documents, exported)
     found = []
-    for rules in (objects, certificates, pods, selectors, scaling, signals, network):
+    for rules in (objects, certificates, pods, ranks, selectors, scaling, signals, network):
         found += [f"{title(each)}: {text}" for each, text in rules(overlay)]
     return found

@@ -67,6 +67,7 @@ TEST_CASE("the state says what the run recorded") {
   Rig rig;
   const auto state = nlohmann::json::parse(rig.dashboard->state());
   CHECK(state["run"] == "demo");
+  CHECK(state["run_id"] == "00112233445566778899aabbccddeeff");
   CHECK(state["version"] == 50);
   CHECK(state["staleness_bound"] == 2);
   CHECK(state["newest"]["lag_histogram"] == std::vector<int>{300, 200, 500});
@@ -84,21 +85,44 @@ TEST_CASE("the state says what the run recorded") {
 TEST_CASE("updates that come later are added to the curves once") {
   Rig rig;
   CHECK(nlohmann::json::parse(rig.dashboard->history())["points"].size() == 52);
-  rig.run.stages[1].rollout_updates.push_back(sample_update(51));
+  rig.run.add(sample_update(51));
   rig.run.stages.push_back({.index = 2, .updates = 1, .kind = "rl", .name = "more", .begin = 40});
-  rig.run.stages[2].rollout_updates.push_back(sample_update(1));
+  rig.run.add(sample_update(1));
   CHECK(nlohmann::json::parse(rig.dashboard->history())["points"].size() == 54);
   CHECK(nlohmann::json::parse(rig.dashboard->history())["points"].size() == 54);
 }
 
+TEST_CASE("a sample of the load is in the state and in the history and on disk") {
+  Rig rig;
+  DashboardSource source;
+  source.look = [&](const auto& look) { look(rig.run); };
+  source.seconds = [] { return 33.0; };
+  source.actors = [] {
+    return std::vector<ActorView>{{"generator-0", "decode", {3, 1}, {}},
+                                  {"learner", "", {1, 3}, {}}};
+  };
+  source.rollouts_added = [] { return std::uint64_t{0}; };
+  source.at_verifiers = [] { return 4.0; };
+  source.load = LoadHistory(rig.folder.path / "load.jsonl");
+  Dashboard dashboard(source, {}, true);
+  dashboard.sample();
+  const auto load = nlohmann::json::parse(dashboard.state())["load"];
+  CHECK(load["idle"]["generators"] == 0.25);
+  CHECK(load["idle"]["learner"] == 0.75);
+  CHECK(load["rollouts"]["buffered"] == 20);
+  CHECK(load["rollouts"]["at_verifiers"] == 4);
+  CHECK(nlohmann::json::parse(dashboard.load())["samples"].size() == 1);
+  CHECK(read_load(rig.folder.path).samples().back().seconds == 33);
+}
+
 TEST_CASE("who left is told from who is lost and may come back") {
   RunLog run = sample_run();
-  run.events = {{1, "joined", "gen-0 (generator) from 127.0.0.1:1"},
-                {1, "joined", "gen-1 (generator) from 127.0.0.1:2"},
-                {2, "left", "replay-buffer: gen-0 has left"},
-                {2, "lost", "gen-1: link_lost"}};
+  run.add({1, "joined", "gen-0 (generator) from 127.0.0.1:1"});
+  run.add({1, "joined", "gen-1 (generator) from 127.0.0.1:2"});
+  run.add({2, "left", "replay-buffer: gen-0 has left"});
+  run.add({2, "lost", "gen-1: link_lost"});
   CHECK(run_json(run, 3)["left"].dump() == R"(["gen-0"])");
-  run.events.push_back({3, "joined", "replay-buffer: gen-0 (generator) from 127.0.0.1:1"});
+  run.add({3, "joined", "replay-buffer: gen-0 (generator) from 127.0.0.1:1"});
   CHECK(run_json(run, 3)["left"].dump() == "[]");
 }
 

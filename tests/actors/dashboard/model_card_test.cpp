@@ -37,7 +37,7 @@ TEST_CASE("a model card says where the model comes from and how well it does") {
 TEST_CASE("a card of a run without evaluations invents none") {
   RunLog run = sample_run();
   for (StageLog& stage : run.stages) {
-    stage.evaluations.clear();
+    stage.evaluations = {};
     stage.record.reset();
   }
   CHECK(has(model_card(run), "Not evaluated."));

@@ -31,7 +31,7 @@ TEST_CASE("an update is one line with its figures") {
 }
 
 TEST_CASE("a supervised line has a gate where there is one and its share when it was probed") {
-  auto updates = sample_run().stages[0].supervised_updates;
+  auto updates = sample_run().stages[0].supervised_updates.kept();
   CHECK_FALSE(Json::parse(update_line_json(updates[0])).contains("gate_share"));
   CHECK_FALSE(Json::parse(update_line_json(updates[0])).contains("gate"));
   updates[0].gate = 0.93;

@@ -51,7 +51,9 @@ TEST_CASE("the ledger is shown term by term with its imbalance") {
 
 TEST_CASE("tokens beyond the bound stand out in the lag chart") {
   RunLog run = sample_run();
-  run.stages[1].rollout_updates[0].lag_histogram = {0, 0, 0, 7};
+  RolloutUpdateRecord late = sample_update(51);
+  late.lag_histogram = {0, 0, 0, 7};
+  run.add(late);
   CHECK(contains(report_html(run), "<span>lag 3</span><i class='bad'"));
 }
 
@@ -72,6 +74,10 @@ TEST_CASE("hostile text in samples and names and events and config is only text"
   CHECK(contains(html, "&lt;script&gt;alert(1)&lt;/script&gt;"));
 }
 
+TEST_CASE("the report names the run by its id") {
+  CHECK(contains(report_html(sample_run()), "run 00112233445566778899aabbccddeeff<"));
+}
+
 TEST_CASE("the report asks nobody for anything") {
   const std::string html = report_html(sample_run());
   for (const char* part : {"http://", "https://", "src=", "@import", "url("}) {
@@ -84,8 +90,7 @@ TEST_CASE("the report asks nobody for anything") {
 TEST_CASE("the report stays small however long the run and the completions were") {
   RunLog run = sample_run();
   StageLog& stage = run.stages[1];
-  stage.rollout_updates.clear();
-  for (std::int32_t i = 1; i <= 20000; ++i) stage.rollout_updates.push_back(sample_update(i));
+  for (std::int32_t i = 51; i <= 20000; ++i) stage.add(sample_update(i));
   stage.record->samples_after.assign(500, {"p", std::string(100000, '<'), "a", "fail", 0});
   run.events.assign(5000, {1, "restart", "x"});
   for (auto& actor : run.actors) {
@@ -101,7 +106,7 @@ TEST_CASE("a run that has just begun has a report") {
   run.name = "empty";
   CHECK(contains(report_html(run), "<h1>empty"));
   run.stages.push_back(StageLog{.kind = "rl", .name = "rl"});
-  run.stages.back().rollout_updates = {sample_update(1)};
+  run.add(sample_update(1));
   CHECK(contains(report_html(run), "Stage rl"));
 }
 

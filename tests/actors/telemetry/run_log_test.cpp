@@ -22,11 +22,15 @@ TEST_CASE("a stage that has not ended is summed up from its updates") {
   RunLog run = sample_run();
   StageLog& stage = run.stages.back();
   stage.record.reset();
-  stage.rollout_updates = {sample_update(1), sample_update(2)};
-  stage.rollout_updates[1].log_prob_gap_mean = 8e-7;
-  stage.rollout_updates[1].log_prob_gap_tokens = 100;
-  stage.rollout_updates[1].log_prob_gap_max = 5e-6;
-  stage.rollout_updates[1].refused = true;
+  stage.rollout_updates = {};
+  stage.totals = {};
+  stage.add(sample_update(1));
+  RolloutUpdateRecord second = sample_update(2);
+  second.log_prob_gap_mean = 8e-7;
+  second.log_prob_gap_tokens = 100;
+  second.log_prob_gap_max = 5e-6;
+  second.refused = true;
+  stage.add(second);
   const StageRecord result = stage.result(30);
   CHECK(result.updates == 2);
   CHECK(result.refused_updates == 1);
@@ -37,10 +41,56 @@ TEST_CASE("a stage that has not ended is summed up from its updates") {
   CHECK(result.ended == "running");
 }
 
+TEST_CASE("a million updates leave a few records and sums over all of them") {
+  constexpr std::int32_t kUpdates = 1'000'000;
+  RunLog run;
+  run.stages.push_back({.index = 1, .kind = "rl", .name = "long"});
+  RolloutUpdateRecord update = sample_update(0);
+  for (std::int32_t i = 1; i <= kUpdates; ++i) {
+    update.update = i;
+    update.refused = i % 1000 == 0;
+    run.add(update);
+  }
+  const StageLog& stage = run.stage();
+  CHECK(stage.rollout_updates.kept().size() <= Thinned<RolloutUpdateRecord>::kMost);
+  CHECK(stage.updates_done() == kUpdates);
+  CHECK(stage.result(0).refused_updates == kUpdates / 1000);
+  CHECK(stage.result(0).log_prob_gap_mean == doctest::Approx(2e-7));
+  CHECK(stage.totals.lag_histogram ==
+        std::vector<std::uint64_t>{300'000'000, 200'000'000, 500'000'000});
+  CHECK(run.history.added() == kUpdates);
+  CHECK(run.history.points().size() <= RunLog::kPoints);
+  CHECK(run.history.points().front().update == 1);
+  CHECK(run.history.points().back().update == kUpdates);
+}
+
+TEST_CASE("of many events the newest are kept and all are counted") {
+  RunLog run;
+  for (int i = 0; i < 10'000; ++i)
+    run.add({static_cast<double>(i), i % 10 == 0 ? "telemetry error" : "joined", "x"});
+  CHECK(run.events.size() >= RunLog::kMostEvents / 2);
+  CHECK(run.events.size() <= RunLog::kMostEvents);
+  CHECK(run.events.back().seconds_since_start == 9999);
+  CHECK(run.event_count == 10'000);
+  CHECK(run.failure_count == 1'000);
+}
+
+TEST_CASE("the shares of a gate outlast the reports without one") {
+  RunLog run;
+  for (std::int32_t i = 1; i <= 50'000; ++i) {
+    SupervisedRecord report;
+    report.update = i;
+    if (i % 5000 == 1) report.gate_share = 1e-5 * i;
+    run.add(report);
+  }
+  REQUIRE(run.stage().probes.kept().size() == 10);
+  CHECK(run.stage().probes.back().gate_share == doctest::Approx(0.45001));
+}
+
 TEST_CASE("evaluations before and after join those made on the way") {
   RunLog run = sample_run();
   StageLog& stage = run.stages.back();
-  stage.evaluations = {{9, 10, 128, 0.9, 0.97, 1, 30, 0.1}};
+  stage.evaluations.push_back({9, 10, 128, 0.9, 0.97, 1, 30, 0.1});
   const auto all = stage.all_evaluations();
   REQUIRE(all.size() == 3);
   CHECK(all[0].pass_rate_sampled == 0.31);

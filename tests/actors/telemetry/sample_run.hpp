@@ -74,6 +74,7 @@ inline StageRecord sample_stage() {
 
 inline RunLog sample_run() {
   RunLog run;
+  run.id = "00112233445566778899aabbccddeeff";
   run.name = "demo";
   run.config_json = R"({"run":{"seed":7},"replay-buffer":{"staleness-bound":2}})";
   run.config_digest = "0123456789abcdef";
@@ -85,18 +86,19 @@ inline RunLog sample_run() {
   run.ended = "done";
   StageLog base{
       .index = 0, .updates = 200, .kind = "pretrain", .name = "base", .begin = 0, .end = 20};
-  base.supervised_updates = {{0, 100, 200, 10, 1.5, 5e-3, 1, 48000, {}},
-                             {0, 200, 200, 20, 0.25, 5e-4, 1, 48000, 0.9375}};
   base.record = StageRecord{.kind = "pretrain", .name = "base", .wall_seconds = 20, .updates = 200};
   base.record->loss = 0.25;
   base.record->gate_share = 0.9375;
   base.record->ended = "done";
   StageLog rl{.index = 1, .updates = 50, .kind = "rl", .name = "reason", .begin = 20, .end = 32.5};
-  for (std::int32_t i = 1; i <= 50; ++i) rl.rollout_updates.push_back(sample_update(i));
   rl.ledger = sample_ledger();
   rl.record = sample_stage();
-  run.stages = {base, rl};
-  run.events = {{21.5, "restart", "generator-0 died"}};
+  run.stages = {base};
+  run.add(SupervisedRecord{0, 100, 200, 10, 1.5, 5e-3, 1, 48000, {}});
+  run.add(SupervisedRecord{0, 200, 200, 20, 0.25, 5e-4, 1, 48000, 0.9375});
+  run.stages.push_back(rl);
+  for (std::int32_t i = 1; i <= 50; ++i) run.add(sample_update(i));
+  run.add({21.5, "restart", "generator-0 died"});
   run.actors = {{"generator-0", {{"decode", true, 20, 26}, {"wait for weights", false, 26, 28}}},
                 {"learner", {{"wait for batch", false, 20, 26}, {"train", true, 26, 28}}}};
   return run;

@@ -74,7 +74,7 @@ TEST_CASE("a supervised stage shows loss and rate and a probed gate") {
   view.stage = "base";
   view.update = 200;
   view.updates = 1200;
-  view.supervised = sample_run().stages[0].supervised_updates[1];
+  view.supervised = sample_run().stages[0].supervised_updates.back();
   CHECK(plain_line(view) == "base 200/1200 loss 0.2500 lr 5.0e-04 48k pos/s gate 0.938");
 }
 

@@ -27,6 +27,7 @@ TelemetryOptions quiet_options(const TemporaryFolder& folder) {
   options.run_directory = folder.path;
   options.quiet = true;
   options.run_name = "demo";
+  options.run_id = "0123456789abcdef0123456789abcdef";
   options.config_json = R"({"run":{"seed":7},"replay-buffer":{"staleness-bound":2}})";
   options.build_description = "troupe test";
   return options;
@@ -54,6 +55,19 @@ void make_a_run(Telemetry& telemetry) {
 }
 
 }  // namespace
+
+TEST_CASE("a process that joins a run takes over its id") {
+  const TemporaryFolder folder;
+  Telemetry telemetry(quiet_options(folder));
+  const std::string other(32, 'e');
+  telemetry.joined_run(other);
+  telemetry.joined_run(other);  // after a lost link
+  CHECK(telemetry.run_id() == other);
+  const auto lines = lines_of(folder, "metrics.jsonl");
+  REQUIRE(lines.size() == 2);
+  CHECK(lines[0]["run_id"] == "0123456789abcdef0123456789abcdef");
+  CHECK(lines[1]["run_id"] == other);
+}
 
 TEST_CASE("every record is a line of metrics.jsonl at once and in order") {
   const TemporaryFolder folder;

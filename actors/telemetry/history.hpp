@@ -1,8 +1,9 @@
 #pragma once
-// The curves of a run in a bounded ring: the older a point, the more updates it may stand for.
+// The curves of a run in bounded memory: however long it gets, from its first update to its newest.
 #include "actors/telemetry/records.hpp"
 
 #include <cstdint>
+#include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
@@ -25,20 +26,22 @@ HistoryPoint history_point(const SupervisedRecord& report);
 /// Used under its owner's lock.
 class History {
  public:
-  /// most: points kept, even.
+  /// most: points kept, four at least.
   explicit History(std::size_t most);
-  /// Beyond `most` neighbours in the older half are merged, so the ring never grows and covers the whole run. Points of two
-  /// stages are not, nor those of a stage that has few.
+  /// Where there is no room the stage with the most points gives up half of them: neighbours are merged, all but its first
+  /// point, and from then on its points stand for twice as many updates. So it never grows and covers the whole run.
   void add(HistoryPoint point);
   const std::vector<HistoryPoint>& points() const { return points_; }
   std::uint64_t added() const { return added_; }
 
  private:
   void thin();
+  bool newest_has_room(std::int32_t stage) const;
 
   std::size_t most_;
   std::uint64_t added_ = 0;
-  std::vector<HistoryPoint> points_;
+  std::vector<HistoryPoint> points_;            // those of a stage together
+  std::map<std::int32_t, std::int32_t> spans_;  // by stage: updates that a whole point stands for
 };
 
 /// {"columns": [...], "points": [[stage, update, updates, seconds, value...], ...]}; what is not known is null, and empty in

@@ -1,10 +1,10 @@
-#include "actors/dashboard/history.hpp"
+#include "actors/telemetry/history.hpp"
 
 #include "actors/telemetry/run_log.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
-#include <iterator>
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -13,7 +13,6 @@
 namespace troupe {
 namespace {
 
-constexpr std::size_t kLeastShare = 32;  // of the ring, that the curve of a short stage keeps
 constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 
 double mean_of_known(double a, int times_a, double b, int times_b) {
@@ -99,36 +98,47 @@ HistoryPoint history_point(const SupervisedRecord& report) {
 }
 
 History::History(std::size_t most) : most_(most) {
-  if (most_ < 4 || most_ % 2 != 0)
-    throw std::invalid_argument("a history keeps an even number of points, four at least");
+  if (most_ < 4) throw std::invalid_argument("a history keeps four points at least");
 }
 
 void History::thin() {
-  std::map<std::int32_t, std::size_t> left;  // points by stage
-  for (const HistoryPoint& point : points_) ++left[point.stage];
-  const std::size_t half = most_ / 2;
-  std::vector<HistoryPoint> thinner;
-  for (std::size_t i = 0; i < half; ++i) {
-    const std::int32_t stage = points_[i].stage;
-    const bool pair = i + 1 < half && points_[i + 1].stage == stage;
-    if (!pair || left[stage] <= most_ / kLeastShare) {
-      thinner.push_back(std::move(points_[i]));
-    } else {
-      thinner.push_back(merged(points_[i], points_[i + 1]));
-      --left[stage];
-      ++i;
-    }
+  std::map<std::int32_t, std::ptrdiff_t> count;  // of points, by stage
+  for (const HistoryPoint& point : points_) ++count[point.stage];
+  const auto [stage, points] = *std::max_element(
+      count.begin(), count.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  if (points < 3) {  // more stages than there is room for
+    points_.erase(points_.begin());
+    return;
   }
-  if (thinner.size() == half) thinner.erase(thinner.begin());  // more stages than there is room for
-  points_.erase(points_.begin(), points_.begin() + static_cast<std::ptrdiff_t>(half));
-  points_.insert(points_.begin(), std::make_move_iterator(thinner.begin()),
-                 std::make_move_iterator(thinner.end()));
+  spans_[stage] = 2 * std::max(1, spans_[stage]);
+  auto from = points_.begin();
+  while (from->stage != stage) ++from;
+  const auto end = from + points;
+  auto to = ++from;  // the first stays as it is
+  for (; from != end; ++to) {
+    HistoryPoint point = std::move(*from++);
+    if (from != end) point = merged(point, *from++);
+    *to = std::move(point);
+  }
+  points_.erase(to, end);
+}
+
+bool History::newest_has_room(std::int32_t stage) const {
+  const std::size_t size = points_.size();
+  if (size < 2 || points_[size - 2].stage != stage) return false;  // a stage's first stays alone
+  const auto span = spans_.find(stage);
+  return points_[size - 1].stage == stage && span != spans_.end() &&
+         points_[size - 1].updates < span->second;
 }
 
 void History::add(HistoryPoint point) {
-  if (points_.size() == most_) thin();
-  points_.push_back(std::move(point));
   ++added_;
+  if (points_.size() == most_ && !newest_has_room(point.stage)) thin();
+  if (newest_has_room(point.stage)) {
+    points_.back() = merged(points_.back(), point);
+  } else {
+    points_.push_back(std::move(point));
+  }
 }
 
 nlohmann::ordered_json history_json(const History& history) {
