@@ -168,6 +168,9 @@ kj::Promise<void> WeightDesk::carry(const Shipment& shipment, wire::WeightReceiv
               dispatch_.telemetry_.metrics()
                   .counter("troupe_broadcaster_bytes_total", name)
                   .Increment(static_cast<double>(carried.bytes));
+              if (carriers_[carrier].get() == nccl_ && !std::exchange(by_nccl_, true))
+                dispatch_.telemetry_.event(
+                    "carrier", "nccl to " + who_ + ": versions pass the link, not encrypted");
               return kj::READY_NOW;
             }
             dispatch_.telemetry_.event("carrier", name + " to " + who_ + ": " + carried.refusal);

@@ -78,6 +78,7 @@ class WeightDesk final : public wire::WeightSource::Server {
   std::string who_;
   MemoryCarrier* memory_ = nullptr;  // one of them, if there is a door
   NcclCarrier* nccl_ = nullptr;      // likewise, if there is a library
+  bool by_nccl_ = false;             // said that versions go that way
   std::vector<std::unique_ptr<Carrier>>
       carriers_;  // the one to try first comes first; the last suits everyone
 };
