@@ -7,8 +7,12 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <capnp/message.h>
+#include <chrono>
 #include <future>
+#include <stdexcept>
+#include <thread>
 
 TEST_SUITE_BEGIN("actors/link");
 
@@ -149,6 +153,27 @@ TEST_CASE("a rank that does not come is named with its address") {
   CHECK(has(why, ("rank 1 at " + ranks.addresses[1] +
                   " has not come within 0 s (network.join-deadline-seconds)")
                      .c_str()));
+}
+
+TEST_CASE("a rank that waits for rank 0 to have met all leaves when asked to") {
+  const Ranks ranks(3);
+  std::vector<std::future<void>> waiting;
+  std::vector<std::shared_ptr<std::atomic<bool>>> leaving;
+  for (int rank = 0; rank < 3; ++rank) {
+    leaving.push_back(std::make_shared<std::atomic<bool>>(false));
+    RankCirclePlan plan = ranks.plan(rank);
+    plan.given_up = leaving.back();
+    if (rank == 2) plan.addresses[0] = free_address();  // it never gets there
+    waiting.push_back(std::async(std::launch::async, [plan] { const RankCircle circle(plan); }));
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));  // rank 1 has met its neighbours
+  *leaving[1] = true;
+  CHECK_THROWS_WITH_AS(waiting[1].get(), doctest::Contains("the process was asked to leave"),
+                       std::runtime_error);
+  for (const std::size_t rank : {0, 2}) {
+    *leaving[rank] = true;
+    CHECK_THROWS_AS(waiting[rank].get(), std::runtime_error);
+  }
 }
 
 TEST_CASE("the rank is the number at the end of a name") {
