@@ -70,15 +70,11 @@ RelayDesk::RelayDesk(wire::Loop& loop, const RelayPlan& plan, Post post, Finish 
   dispatch_.emplace(loop, plan_.weights, *plan_.telemetry);
   if (plan_.tls) tls_ = kj::heap<wire::TlsContext>(*plan_.tls, timer_);
   gate_ = kj::heap<WeightGate>(
-      loop,
-      WeightGatePlan{{plan_.listen, plan_.limits, plan_.telemetry},
-                     plan_.address,
-                     "generator",
-                     plan_.config_digest},
-      tls_.get(), *dispatch_, DeskTerms{porter_, plan_.deadlines.request},
-      [this] { return broadcaster_; }, [this] { return run_id(); });
-  learner_.emplace(loop, plan_, "learner", tls_.get(),
-                   WeightLink::Events{[this] { return run_id(); }, [this] { attached(); }});
+      loop, plan_, WeightGatePlan{plan_.listen, plan_.address, "generator"}, tls_.get(), *dispatch_,
+      DeskTerms{porter_, plan_.deadlines.request}, [this] { return broadcaster_; }, membership_);
+  learner_.emplace(
+      loop, plan_, "learner", tls_.get(),
+      WeightLink::Events{[this] { return membership_->run_id(); }, [this] { attached(); }});
   Membership::Events events;
   events.joined = [this](capnp::Capability::Client granted) { joined(kj::mv(granted)); };
   events.left = [this] { upstream_ = nullptr; };  // generators go on with what is here
@@ -92,10 +88,6 @@ RelayDesk::RelayDesk(wire::Loop& loop, const RelayPlan& plan, Post post, Finish 
 RelayDesk::~RelayDesk() noexcept(false) {
   end("the process ends");
   caf::anon_send_exit(porter_, caf::exit_reason::user_shutdown);
-}
-
-std::string RelayDesk::run_id() const {
-  return membership_.get() == nullptr ? std::string() : membership_->run_id();
 }
 
 void RelayDesk::attached() {

@@ -38,7 +38,6 @@ class RelayDesk final : private kj::TaskSet::ErrorHandler {
 
  private:
   void joined(capnp::Capability::Client post);
-  std::string run_id() const;
   void attached();
   kj::Promise<void> report(capnp::Capability::Client post, const SiteReport& facts);
   void taskFailed(kj::Exception&& exception) override;

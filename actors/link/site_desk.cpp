@@ -124,14 +124,9 @@ SiteDesk::SiteDesk(wire::Loop& loop, const SitePlan& plan, Post post, Finish fin
 void SiteDesk::open_gate(wire::Loop& loop) {
   dispatch_.emplace(loop, plan_.weights, *plan_.telemetry);
   gate_ = kj::heap<WeightGate>(
-      loop,
-      WeightGatePlan{{plan_.relay_listen, plan_.limits, plan_.telemetry},
-                     plan_.relay_listen,
-                     "generator",
-                     plan_.config_digest},
-      tls_.get(), *dispatch_, DeskTerms{porter_, plan_.deadlines.request},
-      [this] { return caf::actor_cast<Broadcaster>(relayed_); },
-      [this] { return membership_.get() == nullptr ? std::string() : membership_->run_id(); });
+      loop, plan_, WeightGatePlan{plan_.relay_listen, plan_.relay_listen, "generator"}, tls_.get(),
+      *dispatch_, DeskTerms{porter_, plan_.deadlines.request},
+      [this] { return caf::actor_cast<Broadcaster>(relayed_); }, membership_);
 }
 
 SiteDesk::~SiteDesk() noexcept(false) {

@@ -88,14 +88,9 @@ StudyDesk::StudyDesk(wire::Loop& loop, const StudyPlan& plan, Post post, Finish 
   if (plan_.tls) tls_ = kj::heap<wire::TlsContext>(*plan_.tls, timer_);
   if (!plan_.listen.empty())
     gate_ = kj::heap<WeightGate>(
-        loop,
-        WeightGatePlan{{plan_.listen, plan_.limits, plan_.telemetry},
-                       plan_.address,
-                       "broadcaster",
-                       plan_.config_digest},
-        tls_.get(), dispatch_, DeskTerms{porter_, plan_.deadlines.request},
-        [this] { return broadcaster_; },
-        [this] { return membership_.get() == nullptr ? std::string() : membership_->run_id(); });
+        loop, plan_, WeightGatePlan{plan_.listen, plan_.address, "broadcaster"}, tls_.get(),
+        dispatch_, DeskTerms{porter_, plan_.deadlines.request}, [this] { return broadcaster_; },
+        membership_);
   Membership::Events events;
   events.joined = [this](capnp::Capability::Client granted) { joined(kj::mv(granted)); };
   events.left = [this] { batches_ = nullptr; };
