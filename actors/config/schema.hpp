@@ -1,6 +1,6 @@
 #pragma once
 // Every key of the config file, once: name, member, range, unit, comment. Loading, checking,
-// printing, JSON, digest and suggestions all read this list, so a new key is one line in schema.cpp
+// printing, JSON, digest and suggestions all read this list, so a new key is one line in a schema_*.cpp
 // (and one member in config.hpp).
 #include "actors/config/config.hpp"
 #include "actors/config/value.hpp"
