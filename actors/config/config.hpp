@@ -1,6 +1,6 @@
 #pragma once
 // The actor config file as plain structs, one per section. Every key's meaning, range and default
-// is documented once, in schema.cpp, from which `troupe check` prints the resolved file.
+// is documented once, in schema_*.cpp, from which `troupe check` prints the resolved file.
 #include "actors/task/task.hpp"
 #include "gpu/training/policy_update.hpp"
 #include "messages/wire/limits.hpp"
