@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <caf/sec.hpp>
+#include <exception>
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
@@ -77,9 +78,14 @@ void LearnerState::begin(Self self, LearnerSetup setup, Conductor conductor) {
   activity_->enter("start", true);
   if (setup_.peers) {
     activity_->enter(kWaitForRanks, false);
-    peers_ = setup_.peers();
+    try {
+      peers_ = setup_.peers();
+      setup_.ranks.meet = [peers = peers_] { return peers->communicator(); };
+    } catch (const std::exception& error) {
+      apart_ = error.what();
+      setup_.telemetry->event("ranks", apart_);
+    }
     activity_->enter("start", true);
-    setup_.ranks.meet = [peers = peers_] { return peers->communicator(); };
   }
   team_ = std::make_unique<gpu::RankTeam>(setup_.ranks);
   const auto weights = std::make_shared<const std::vector<float>>(std::move(setup_.weights));
@@ -126,6 +132,7 @@ void LearnerState::begin_stage(const LearnerPlanPtr& plan) {
   recent_.clear();
   gate_share_.reset();
   last_ = {};
+  if (!apart_.empty()) return end_stage(apart_);  // so that the run hears why
   const bool keep = plan_->supervised && plan_->supervised->keep_optimizer;
   if (!together(BeginTask{keep})) return;
   if (plan_->supervised) {

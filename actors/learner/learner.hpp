@@ -112,6 +112,7 @@ class LearnerState {
   std::int32_t update_ = 0, refused_ = 0, refused_in_a_row_ = 0, empty_in_a_row_ = 0;
   PolicyVersion version_ = 0;
   bool stopping_ = false, lost_ = false;
+  std::string apart_;  // why the ranks did not meet; empty: they did
   TrainedReport report_;
   Weights published_;
   gpu::FlatWeights reference_;

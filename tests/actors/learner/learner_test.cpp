@@ -9,7 +9,10 @@
 
 #include <atomic>
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <memory>
+#include <stdexcept>
 
 TEST_SUITE_BEGIN("actors/learner");
 
@@ -44,7 +47,8 @@ std::function<std::unique_ptr<gpu::TrainingEngine>()> mortal_peers() {
 
 struct LearnerFixture : support::ActorFixture {
   explicit LearnerFixture(int ranks = 1,
-                          std::function<std::unique_ptr<gpu::TrainingEngine>()> engine = bigram) {
+                          std::function<std::unique_ptr<gpu::TrainingEngine>()> engine = bigram,
+                          std::function<std::shared_ptr<RankPeers>()> peers = {}) {
     director =
         caf::actor_cast<Conductor>(system.spawn([this](caf::event_based_actor*) -> caf::behavior {
           return {[](updated_atom, std::int32_t, const Weights&) {},
@@ -55,6 +59,7 @@ struct LearnerFixture : support::ActorFixture {
     setup.ranks.ranks = ranks;
     setup.ranks.engine = std::move(engine);
     setup.weights.assign(kVocab * kVocab, 0.0f);
+    setup.peers = std::move(peers);
     setup.telemetry = telemetry();
     actor = system.spawn(learner, setup, director);
   }
@@ -105,6 +110,20 @@ struct ThreeRanks : LearnerFixture {
 struct MortalRank : LearnerFixture {
   MortalRank() : LearnerFixture(2, mortal_peers()) {}
 };
+
+struct NoRanks : LearnerFixture {
+  NoRanks()
+      : LearnerFixture(1, bigram, []() -> std::shared_ptr<RankPeers> {
+          throw std::runtime_error("rank 2 has not come");
+        }) {}
+};
+
+TEST_CASE_FIXTURE(NoRanks, "ranks that do not meet end the stage with the reason") {
+  const LearnerOutcome& outcome = run(counting_up(50));
+  CHECK(outcome.failure == "rank 2 has not come");
+  CHECK(outcome.updates == 0);
+  CHECK(outcome.weights.elements() == kVocab * kVocab);
+}
 
 TEST_CASE_FIXTURE(ThreeRanks, "three ranks learn what one learns") {
   const LearnerOutcome& outcome = run(counting_up(50));
