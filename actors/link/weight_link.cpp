@@ -73,10 +73,18 @@ kj::Promise<Weights> WeightLink::fetch(WeightIntake& intake, std::uint64_t at_le
              &fallback](Weights got) -> kj::Promise<Weights> {
         if (!handed_on) return got;
         return asked_of(fallback, got ? got.version() : 0)
-            .then([this, place, at_least, &intake, got](auto&& known) -> Weights {
-              if (!got) return behind(place, known.getNewest() >= at_least);
-              return vouched(place, intake, got, at_least, known);
-            });
+            .then(
+                [this, place, at_least, &intake, got](auto&& known) -> Weights {
+                  if (!got) return behind(place, known.getNewest() >= at_least);
+                  return vouched(place, intake, got, at_least, known);
+                },
+                [this, place, &intake, got](kj::Exception&& exception) -> Weights {
+                  // The witness is there, and does not know it for too long, or not at all.
+                  intake.forget();
+                  if (got && exception.getType() != kj::Exception::Type::DISCONNECTED)
+                    doubt(place, got.version(), "nobody vouches for it");
+                  kj::throwFatalException(kj::mv(exception));
+                });
       })
       .then([telemetry = plan_.telemetry, from](Weights got) {
         if (got) telemetry->metrics().counter("troupe_broadcaster_fetched_total", from).Increment();
@@ -121,13 +129,21 @@ Weights WeightLink::vouched(const WeightPlace& place, WeightIntake& intake, cons
     skipped_ = place == place_;
     kj::throwFatalException(KJ_EXCEPTION(OVERLOADED, "the witness skipped it", what));
   }
-  // Whoever forged once is not asked again.
-  pass_over(place, found == Vouched::forged ? kForGood : kPassedOver);
-  if (found != Vouched::forged)
-    kj::throwFatalException(KJ_EXCEPTION(OVERLOADED, "it is older, or nobody knows it", what));
+  if (found != Vouched::forged) {
+    const char* const why = found == Vouched::older ? "it is an old one" : "nobody vouches for it";
+    doubt(place, got.version(), why);
+    kj::throwFatalException(KJ_EXCEPTION(OVERLOADED, why, what));
+  }
+  pass_over(place, kForGood);  // whoever forged once is not asked again
   plan_.telemetry->metrics().counter("troupe_broadcaster_checksum_mismatch_total").Increment();
   plan_.telemetry->event("weights_forged", what + ", which was never published like that");
   kj::throwFatalException(KJ_EXCEPTION(FAILED, "digest_mismatch: a version is forged", what));
+}
+
+void WeightLink::doubt(const WeightPlace& place, std::uint64_t version, const char* why) {
+  plan_.telemetry->event("weights_doubted",
+                         place.generator + " gave version " + std::to_string(version) + ": " + why);
+  pass_over(place, kPassedOver);
 }
 
 /// Weights come from the fallback meanwhile, unless they come from another place by now.

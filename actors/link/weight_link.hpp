@@ -49,6 +49,7 @@ class WeightLink {
   Weights vouched(const WeightPlace& place, WeightIntake& intake, const Weights& got,
                   std::uint64_t at_least, wire::WeightSource::DigestResults::Reader known);
   Weights behind(const WeightPlace& place, bool there_is);
+  void doubt(const WeightPlace& place, std::uint64_t version, const char* why);
   void pass_over(const WeightPlace& place, kj::Duration period);
   bool waits_for_link() const;
   std::string source_name() const;

@@ -127,6 +127,7 @@ enum class Lie {
   values,   // other ones, with a header to match
   digest,   // another one in the header
   version,  // the first one again and again
+  future,   // numbers that nobody has reached
   none,     // that there is nothing new
 };
 
@@ -141,7 +142,8 @@ Broadcaster::behavior_type liar(Broadcaster::pointer self, Lie lie, const Broadc
         std::copy_n(given.values().get(), elements, values.get());
         if (lie == Lie::values) values[elements / 2] += 1;
         const std::string digest = lie == Lie::digest ? std::string(32, 'f') : given.digest();
-        const Weights made(given.version(), digest, values, elements);
+        const std::uint64_t version = given.version() + (lie == Lie::future ? 1000 : 0);
+        const Weights made(version, digest, values, elements);
         if (!*first) *first = made;
         caf::anon_send(inner, publish_atom::value, made);
       },
@@ -266,6 +268,16 @@ TEST_CASE("a generator that hands on old versions only is passed over") {
   CHECK(run.second->role.fetched("generator") <= 1);
   CHECK(run.second->role.fetched("gate") > 0);
   CHECK(run.mismatches() == 0);
+}
+
+TEST_CASE("a generator that hands on versions that nobody vouches for is passed over") {
+  for (const double call_seconds : {1.0, 60.0}) {  // the witness answers after two
+    LiarAbove run(Lie::future, call_seconds);
+    CHECK(until([&] { return run.second->role.fetched("gate") > 0; }));
+    run.grade();
+    CHECK(run.second->role.fetched("generator") == 0);
+    CHECK(run.mismatches() == 0);
+  }
 }
 
 TEST_CASE("a generator that has nothing though there is something is passed over after a while") {
