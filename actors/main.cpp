@@ -156,6 +156,10 @@ void add_serve_command(CLI::App& app, troupe::ServeOptions& options, int& code) 
   command.add_flag("--trace", options.trace, "director: also write trace.json for Perfetto");
   command.add_flag("--linger", options.linger,
                    "director: when the run is done, go on with its metrics until a signal comes");
+  command.add_flag(
+      "--leave-run", options.leave_run,
+      "director, with network.replay-buffer: SIGTERM ends this process and not the run, which "
+      "another director leads on");
   command.footer(
       "example: troupe serve deploy/config/r1-zero-addition.toml --role generator --name gen-0 "
       "--pki pki --director "

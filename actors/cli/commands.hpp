@@ -24,6 +24,7 @@ struct DirectorProcess {
   std::filesystem::path run_directory;       // is there already; empty: a new one under run.out
   std::filesystem::path metrics_file;        // as in ServeOptions
   bool linger = false;                       // serves its pages after the run, until told to end
+  bool leaves_run = false;                   // SIGTERM ends this process and not the run
 };
 
 struct TrainOptions {
@@ -45,7 +46,7 @@ struct ServeOptions {
   std::filesystem::path ready_file, run_directory;  // as in DirectorProcess
   /// Gets host:port of the metrics, which are served at any free port unless the config has one.
   std::filesystem::path metrics_file;
-  bool linger = false;  // as in DirectorProcess
+  bool linger = false, leave_run = false;  // as in DirectorProcess
   bool plain = false, quiet = false, trace = false, json_progress = false;
 };
 /// What one process or pod runs: a role or set of roles.

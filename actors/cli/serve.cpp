@@ -85,7 +85,8 @@ int serve_director(const ServeOptions& options, const Roles& roles) {
                                    options.ready_file,
                                    options.run_directory,
                                    options.metrics_file,
-                                   options.linger};
+                                   options.linger,
+                                   options.leave_run};
   return train(training);
 }
 
@@ -154,6 +155,11 @@ int serve(const ServeOptions& options) {
   const Roles roles = checked_roles(options.roles);
   const ConfigResult loaded = load_config(options.config, options.overrides);
   if (loaded.problems.empty()) require_place(roles, loaded.config.network);  // else said below
+  const bool can_leave = roles.contains("director") && loaded.config.network.replay_buffer_apart();
+  if (options.leave_run && loaded.problems.empty() && !can_leave)
+    throw std::runtime_error(
+        "--leave-run: the run is in this process; give the replay buffer one of its own "
+        "(network.replay-buffer), or leave the option out");
   if (roles.contains("replay-buffer") && !roles.contains("director"))
     return serve_replay_buffer(options);
   return roles.contains("director") ? serve_director(options, roles) : serve_sites(options, roles);

@@ -91,8 +91,21 @@ std::shared_ptr<Chair> take_chair(RunPlan& plan, const std::string& name,
   return chair;
 }
 
-/// `name`: of this process, where the replay buffer is in another; empty: it is here.
-RunOutcome run(RunPlan plan, const std::string& name, Interrupts& interrupts) {
+/// What the first signal does.
+std::function<void()> at_signal(const caf::actor& chief, Interrupts& interrupts,
+                                Telemetry& telemetry, bool leaves) {
+  return [chief, &interrupts, &telemetry, leaves] {
+    if (leaves && interrupts.received() == SIGTERM) {
+      telemetry.event("leaving", "the run goes on, and waits for another director");
+      return caf::anon_send(chief, leave_run_atom::value);
+    }
+    std::cerr << "\ntroupe: stopping after this update; once more to stop at once\n";
+    caf::anon_send(chief, stop_atom::value);
+  };
+}
+
+/// `name`: of this process, where the replay buffer is in another; empty: it is here. `leaves`: as in DirectorProcess.
+RunOutcome run(RunPlan plan, const std::string& name, bool leaves, Interrupts& interrupts) {
   RunOutcome outcome;
   plan.outcome = &outcome;
   SystemConfig system_config;
@@ -100,15 +113,13 @@ RunOutcome run(RunPlan plan, const std::string& name, Interrupts& interrupts) {
   const std::shared_ptr<Chair> chair = name.empty() ? nullptr : take_chair(plan, name, system);
   {
     const caf::actor chief = system.spawn<caf::detached>(director, std::cref(plan));
-    interrupts.tell([chief] {
-      std::cerr << "\ntroupe: stopping after this update; once more to stop at once\n";
-      caf::anon_send(chief, stop_atom::value);
-    });
+    interrupts.tell(at_signal(chief, interrupts, *plan.telemetry, leaves));
     caf::scoped_actor self(system);
     self->wait_for(chief);
     interrupts.tell({});
   }
   const std::string ended = !outcome.failure.empty() ? outcome.failure
+                            : outcome.left           ? "left"
                             : outcome.interrupted    ? "interrupted"
                                                      : "done";
   if (plan.office != nullptr) plan.office->dismiss(ended);
@@ -189,13 +200,16 @@ int train(const TrainOptions& options) {
   plan.run_directory = directory;
   plan.office = office.get();
   const RunOutcome outcome =
-      run(plan, replay_buffer_apart ? options.serve->name : std::string(), interrupts);
+      replay_buffer_apart ? run(plan, options.serve->name, options.serve->leaves_run, interrupts)
+                          : run(plan, std::string(), false, interrupts);
   office.reset();
-  if (options.serve && options.serve->linger && outcome.failure.empty() && !outcome.interrupted)
+  if (options.serve && options.serve->linger && outcome.failure.empty() && !outcome.interrupted &&
+      !outcome.left)
     linger(*telemetry, interrupts);
   const std::string closing =
       options.json_progress ? telemetry->closing_line() : telemetry->closing_text();
   telemetry.reset();  // ends the live status, which would draw over what follows
+  if (outcome.left) return exit_ok;
   std::cout << closing << std::flush;
   if (!outcome.failure.empty()) {
     std::cerr << "troupe: " << outcome.failure << "\n";

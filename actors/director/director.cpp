@@ -41,12 +41,15 @@ class Direction {
   void wait();
   void check_evaluation();
   void stop();
+  void leave();
+  bool goes_on() const { return failure_.empty() && !interrupted_ && !left_; }
   void down(const caf::down_msg& message);
   void ask_evaluator(const Weights& weights, const EvaluationNote& about, std::int32_t prompts);
   void evaluate_during(std::int32_t update, const Weights& weights);
   std::optional<EvaluationResult> evaluate_now(std::size_t stage, Place place, std::int32_t update);
   std::optional<EvaluationResult> measure(std::size_t stage, Place place, std::int32_t update);
   void save(const std::string& name);
+  void save_last();
   void fail(const std::string& why);
 
   caf::blocking_actor* self_;
@@ -54,7 +57,7 @@ class Direction {
   Pulse& pulse_;  // rests while it waits for messages
   Conductor conductor_;
   Evaluator evaluator_;
-  bool conductor_alive_ = false, evaluating_ = false, interrupted_ = false;
+  bool conductor_alive_ = false, evaluating_ = false, interrupted_ = false, left_ = false;
   std::string failure_;
   Weights newest_;
   bool base_saved_ = false;
@@ -114,20 +117,28 @@ void Direction::run() {
   spawn_evaluator();
   spawn_conductor();
   try {
-    for (std::size_t i = 0; i < config().stages.size() && failure_.empty() && !interrupted_; ++i)
-      run_stage(i);
+    for (std::size_t i = 0; i < config().stages.size() && goes_on(); ++i) run_stage(i);
   } catch (
       const std::exception& error) {  // a full disk, say: what was trained is saved all the same
     fail(error.what());
   }
+  const bool left = left_ && failure_.empty();
+  if (left) {
+    self_->send_exit(conductor_, caf::exit_reason::user_shutdown);  // the way to it, not itself
+  } else {
+    save_last();
+    end_conductor();
+  }
+  self_->send_exit(evaluator_, caf::exit_reason::user_shutdown);
+  *plan_.outcome = {failure_, interrupted_, left};
+}
+
+void Direction::save_last() {
   try {
     save("model");
   } catch (const std::exception& error) {
     fail(std::string("the model is not saved: ") + error.what());
   }
-  end_conductor();
-  self_->send_exit(evaluator_, caf::exit_reason::user_shutdown);
-  *plan_.outcome = {failure_, interrupted_};
 }
 
 void Direction::save(const std::string& name) {
@@ -161,7 +172,10 @@ void Direction::run_stage(std::size_t index) {
     record = conduct(index);
   }
   if (record.wall_seconds == 0) record.wall_seconds = telemetry().seconds_since_start() - begin;
-  record.ended = !failure_.empty() ? failure_ : interrupted_ ? "interrupted" : "done";
+  record.ended = !failure_.empty() ? failure_
+                 : left_           ? "left"
+                 : interrupted_    ? "interrupted"
+                                   : "done";
   telemetry().stage_ends(record);
 }
 
@@ -170,12 +184,12 @@ void Direction::run_rollouts(std::size_t index, StageRecord& record) {
   if (!base_saved_ && !plan_.past.has_begun(index)) save("base");
   base_saved_ = true;
   const auto before = evaluate_now(index, Place::before, 0);
-  if (failure_.empty() && !interrupted_) record = conduct(index);
+  if (goes_on()) record = conduct(index);
   if (before) {
     record.before = before->record;
     record.samples_before = before->samples;
   }
-  if (!failure_.empty() || interrupted_) return;
+  if (!goes_on()) return;
   if (auto after = evaluate_now(index, Place::after, record.updates)) {
     record.after = after->record;
     record.samples_after = after->samples;
@@ -188,7 +202,7 @@ StageRecord Direction::conduct(std::size_t index) {
   stage_ = static_cast<std::uint32_t>(index);
   ended_.reset();
   caf::anon_send(conductor_, begin_atom::value, static_cast<std::uint32_t>(index));
-  while (failure_.empty() && (!ended_ || ended_->stage != index)) wait();
+  while (failure_.empty() && !left_ && (!ended_ || ended_->stage != index)) wait();
   if (!failure_.empty()) end_conductor();
   if (!ended_ || ended_->stage != index) {
     StageRecord none;
@@ -246,14 +260,14 @@ std::optional<EvaluationResult> Direction::evaluate_now(std::size_t stage, Place
 
 std::optional<EvaluationResult> Direction::measure(std::size_t stage, Place place,
                                                    std::int32_t update) {
-  if (interrupted_) return std::nullopt;
-  while (evaluating_ && failure_.empty()) wait();  // the one begun during the stage
-  if (!failure_.empty() || interrupted_) return std::nullopt;
+  if (!goes_on()) return std::nullopt;
+  while (evaluating_ && failure_.empty() && !left_) wait();  // the one begun during the stage
+  if (!goes_on()) return std::nullopt;
   evaluated_.reset();
   ask_evaluator(newest_, {static_cast<std::uint32_t>(stage), place, {.update = update}, {}},
                 config().evaluation.prompts);
-  while (evaluating_ && failure_.empty()) wait();
-  if (interrupted_) return std::nullopt;  // its figures would be of some of the prompts only
+  while (evaluating_ && failure_.empty() && !left_) wait();
+  if (!goes_on()) return std::nullopt;  // its figures would be of some of the prompts only
   return evaluated_;
 }
 
@@ -263,7 +277,7 @@ void Direction::evaluate_during(std::int32_t update, const Weights& weights) {
   const std::int32_t before = std::exchange(last_update_, update);
   // A learner elsewhere may be heard of its newest update only.
   const bool due = every > 0 && update > 0 && update / every > before / every;
-  if (!due || interrupted_) return;
+  if (!due || !goes_on()) return;
   if (evaluating_) {
     telemetry().event("evaluation_skipped",
                       "update " + std::to_string(update) + ": the evaluation before has not ended");
@@ -288,6 +302,11 @@ void Direction::stop() {
   interrupted_ = true;
   stop_evaluation_->store(true);
   caf::anon_send(conductor_, stop_atom::value);
+}
+
+void Direction::leave() {
+  left_ = true;
+  stop_evaluation_->store(true);
 }
 
 void Direction::down(const caf::down_msg& message) {
@@ -315,9 +334,10 @@ void Direction::wait() {
         evaluated_ = *result;
         asked_.record = result->record;
         asked_.samples = result->samples;
-        if (plan_.note && !interrupted_) plan_.note(asked_);
+        if (plan_.note && !interrupted_ && !left_) plan_.note(asked_);
       },
-      [&](stop_atom) { stop(); }, [&](const caf::down_msg& message) { down(message); },
+      [&](stop_atom) { stop(); }, [&](leave_run_atom) { leave(); },
+      [&](const caf::down_msg& message) { down(message); },
       caf::after(std::chrono::milliseconds(500)) >> [] {});
   pulse_.begins(Clock::now());
   check_evaluation();

@@ -21,6 +21,7 @@ namespace troupe {
 struct RunOutcome {
   std::string failure;  // empty: all stages done, or stopped when asked
   bool interrupted = false;
+  bool left = false;  // the run goes on, and waits for another director
 };
 
 /// One run of a config. Everything by reference outlives the director.
@@ -33,8 +34,11 @@ struct RunPlan : ConductorPlan {
   RunOutcome* outcome = nullptr;  // written before the director ends
 };
 
-/// The director, a blocking actor that answers to Director's messages (interfaces.hpp). It ends
-/// when the run has. The newest model is in <run directory>/model whatever happens; the one before
+/// Ends the director and not the run, whose conductor is in another process.
+using leave_run_atom = caf::atom_constant<caf::atom("leaverun")>;
+
+/// The director, a blocking actor that answers to Director's messages (interfaces.hpp) and to leave_run. It ends
+/// when the run has, or when it is to leave it: then nothing is saved. The newest model is in <run directory>/model whatever else happens; the one before
 /// the first rl stage in <run directory>/base.
 void director(caf::blocking_actor* self, const RunPlan& plan);
 

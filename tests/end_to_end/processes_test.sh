@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# usage: processes_test.sh TROUPE whole_run|killed|stopped|left|scale|interrupt|orphans|apart|learner_killed|buffer_apart|buffer_killed|relay|nccl|ranks|rank_killed|together|pods|upgrade|refused
+# usage: processes_test.sh TROUPE whole_run|killed|stopped|left|scale|interrupt|orphans|apart|learner_killed|buffer_apart|buffer_killed|relay|nccl|ranks|rank_killed|together|pods|director_leaves|upgrade|refused
 # Runs of several processes. Waits are polls with a deadline; no check is about time.
 set -euo pipefail
 troupe=$(realpath "$1")
@@ -411,6 +411,38 @@ pods() {  # as in Kubernetes: generators share a certificate, and the director s
   kill -TERM "$director"
   wait "$director" || fail "exit code $? after lingering"
   balanced
+}
+
+director_leaves() {  # as in a rollout: the run goes on, and another leads it
+  local role apart=(--director 127.0.0.1:0) address
+  "$troupe" pki init pki > /dev/null
+  for role in director replay-buffer generator verifier; do
+    "$troupe" pki issue pki --role $role --name $role --host 127.0.0.1 > /dev/null
+  done
+  if "$troupe" serve "$config" --role director --name director --pki pki --director 127.0.0.1:0 --leave-run > output 2>&1; then
+    fail "who has the replay buffer cannot leave the run"
+  fi
+  grep -qF 'give the replay buffer one of its own (network.replay-buffer)' output || fail "no remedy"
+  address=127.0.0.1:$((30000 + RANDOM % 2000))
+  apart=(--set network.replay-buffer="$address" --set stage.rl.updates=300 --set replay-buffer.batch=8)
+  serve replay-buffer replay-buffer "${apart[@]}"
+  up=$served
+  trap 'kill -9 $(jobs -p) 2> /dev/null || true; rm -rf "$work"' EXIT
+  serve generator generator "${apart[@]}"
+  serve verifier verifier "${apart[@]}"
+  serve director director "${apart[@]}" --leave-run
+  until_true grep -q '^rl [0-9]' said-director
+  kill -TERM "$served"
+  wait "$served" || fail "exit code $? of a director that leaves"
+  [ ! -e runs/smoke/model ] || fail "a director that leaves has saved a model"
+  grep -qF 'leaving: the run goes on' runs/smoke/log.jsonl || fail "it does not say so"
+  kill -0 "$up" || fail "the run has ended with the director"
+  serve director director "${apart[@]}" --leave-run
+  wait "$served" || fail "exit code $? of the next director"
+  grep -qF '"updates": 300' runs/smoke-2/summary.json || fail "not 300 updates"
+  [ "$(grep -c '"type":"update"' runs/smoke-2/metrics.jsonl)" = 300 ] || fail "not each update once"
+  [ -s runs/smoke-2/model/model.safetensors ] || fail "no model"
+  wait "$up" || fail "exit code $? of the replay buffer"
 }
 
 "$part"

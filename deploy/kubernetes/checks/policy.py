@@ -13,7 +13,7 @@ NAME = "app.kubernetes.io/name"
 PART = "app.kubernetes.io/part-of"
 NO_NAMESPACE = {"Namespace", "RuntimeClass"}
 ONE_ONLY = {"director", "replay-buffer", "learner", "broadcaster"}
-NEVER_EVICTED = {"director", "replay-buffer", "learner", "learner-rank"}
+NEVER_EVICTED = {"replay-buffer", "learner", "learner-rank"}
 VOLUMES = {"configMap", "secret", "emptyDir", "persistentVolumeClaim", "projected"}
 SERVES_AS = {"learner-rank": "learner"}  # where the pods' name is not their role
 SHORTEST_GRACE = {"director": 120, "replay-buffer": 120, "learner": 300, "learner-rank": 300}  # seconds: an update, what is saved, a report
@@ -257,6 +257,8 @@ def role(overlay, workload, spec):
     arguments = container.get("args", [])
     if arguments[0] == "serve" and f"--role={SERVES_AS.get(name, name)}" not in arguments:
         yield f"does not serve as {name}"
+    if name == "director" and "replay-buffer" in config.get("network", {}) and "--leave-run" not in arguments:
+        yield "ends the run whenever its pod is moved: --leave-run"
     mounts = [m["mountPath"] for m in container["volumeMounts"]]
     for path in arguments[1:2] + [config.get("network", {}).get("pki", mounts[0])]:
         if not any(path.startswith(mount) for mount in mounts):
