@@ -6,6 +6,7 @@
 namespace troupe::wire {
 
 void validate(ShownRollout::Reader rollout) {
+  KJ_REQUIRE(rollout.getStage() >= 0 && rollout.getUpdate() >= 0, "a negative count");
   const auto tokens = rollout.getTokens();
   KJ_REQUIRE(tokens.size() > 0 && tokens.size() <= kMostShownTokens, "too few tokens or too many",
              tokens.size());

@@ -85,6 +85,8 @@ TEST_CASE("a shown rollout with more than is shown of any is refused") {
 TEST_CASE("a shown rollout with figures that are none is refused") {
   const float none = std::numeric_limits<float>::quiet_NaN();
   CHECK(refused([](Builder r) { r.getTokens().set(4, -1); }));
+  CHECK(refused([](Builder r) { r.setStage(-1); }));
+  CHECK(refused([](Builder r) { r.setUpdate(-1); }));
   CHECK(refused([&](Builder r) { r.getLogProbs().set(1, none); }));
   CHECK(refused([](Builder r) { r.getLogProbs().set(1, 0.5f); }));
   CHECK(refused([&](Builder r) { r.getLearnerLogProbs().set(2, none); }));

@@ -9,7 +9,7 @@ namespace troupe::support {
 
 struct ShownParts {
   std::uint64_t id = 5;
-  std::uint32_t stage = 1, update = 3;
+  std::int32_t stage = 1, update = 3;
   std::vector<std::int32_t> tokens = {1, 7, 8, 9, 2};  // the first two are of the prompt
   float reward = 0.25f;
 };

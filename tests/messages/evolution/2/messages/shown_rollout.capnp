@@ -11,8 +11,8 @@ struct ShownRollout {
   ticket @2 :UInt64;
   index @3 :UInt32;
   attempt @4 :UInt32;
-  stage @5 :UInt32;          # Index in the config.
-  update @6 :UInt32;         # The one that used it.
+  stage @5 :Int32;           # Index in the config. REQUIRES: not negative.
+  update @6 :Int32;          # The one that used it. REQUIRES: not negative.
   trainedAt @7 :UInt64;      # Policy version.
   updateRefused @8 :Bool;    # Nothing was learnt from it.
   tokens @9 :List(Int32);
