@@ -3,6 +3,7 @@
 #include "actors/errors.hpp"
 #include "actors/link/conductor_proxy.hpp"
 #include "actors/link/news_codec.hpp"
+#include "actors/link/shown_queue.hpp"
 
 #include <algorithm>
 #include <caf/send.hpp>
@@ -136,6 +137,7 @@ void ChairDesk::read_on() {
   request.setFrom(from_);
   request.setWait(past_known_);
   keep(in_time(request.send().then([this](Page&& page) { came(page); }))
+           .then([this] { return read_shown(); })
            .then(
                [this] {
                  reading_ = false;
@@ -148,8 +150,40 @@ void ChairDesk::read_on() {
                }));
 }
 
+/// What is shown of the updates that a page tells of, before those are heard. What cannot be had is left out.
+kj::Promise<void> ChairDesk::read_shown() {
+  if (!proxy_ || shown_from_ >= shown_end_ || membership_->away()) return kj::READY_NOW;
+  return kj::evalNow([&] {
+           auto request = membership_->post().castAs<wire::DirectorPost>().rolloutsRequest();
+           request.setFrom(shown_from_);
+           return in_time(request.send().then([this](ShownResults&& page) { came_shown(page); }));
+         })
+      .then([this] { return read_shown(); })
+      .catch_([this](kj::Exception&& exception) {
+        if (exception.getType() == kj::Exception::Type::DISCONNECTED) return;  // with the next page
+        fell_short(exception);
+        not_shown(plan_.telemetry->metrics(), "refused", shown_end_ - shown_from_);
+        shown_from_ = shown_end_;
+      });
+}
+
+void ChairDesk::came_shown(const ShownResults& page) {
+  std::uint64_t end = shown_from_;
+  for (const auto one : page.getRollouts()) {
+    KJ_REQUIRE(one.getNumber() >= end, "rollouts out of order");
+    not_shown(plan_.telemetry->metrics(), "forgotten", one.getNumber() - end);
+    const ShownRollout rollout = ShownRollout::copy(one.getRollout());
+    if (proxy_) caf::anon_send(proxy_, show_atom::value, rollout);
+    shown_from_ = end = one.getNumber() + 1;
+  }
+  if (page.getRollouts().size() > 0) return;
+  not_shown(plan_.telemetry->metrics(), "forgotten", shown_end_ - shown_from_);
+  shown_from_ = shown_end_;
+}
+
 void ChairDesk::came(const Page& page) {
   if (!before_) before_ = page.getEnd();
+  shown_end_ = std::max(shown_end_, page.getShownEnd());
   for (const auto one : page.getNews()) {
     inbox_.push_back(read_news(one));
     from_ = inbox_.back().number + 1;
