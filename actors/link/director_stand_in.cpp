@@ -17,7 +17,7 @@ constexpr std::size_t kNewsAtOnce = 16;  // so that a page fits the smallest fra
 void DirectorStandInState::begin(Self self, DirectorStandInPlan plan) {
   self_ = self;
   plan_ = std::move(plan);
-  shown_.emplace(ShownQueue::Terms{kShownBytesKept, shown_bytes(plan_.frame_bytes)});
+  shown_.emplace(ShownQueue::Terms{plan_.shown_bytes_kept, shown_bytes(plan_.frame_bytes)});
   heard_ = self_->clock().now();
   self_->delayed_send(self_, plan_.deadlines.check_interval(), check_atom::value);
 }

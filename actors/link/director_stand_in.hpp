@@ -30,15 +30,14 @@ struct DirectorStandInPlan {
   std::vector<Stage> stages;           // of the config
   double away_deadline_seconds = 600;  // without a director; then the run ends
   std::uint64_t frame_bytes = wire::LinkLimits().frame_bytes;
+  // Kept of those that are shown: some hundreds of the longest, some ten thousand short ones.
+  std::size_t shown_bytes_kept = std::size_t{16} << 20;
   Deadlines deadlines;
   Telemetry* telemetry = nullptr;
 };
 
 /// So many of the newest records and events are there for a director that comes anew.
 inline constexpr std::size_t kNewsKept = 32'768;
-/// Likewise so many of those that are shown: some hundreds of the longest, some ten thousand short ones.
-inline constexpr std::size_t kShownBytesKept = std::size_t{16} << 20;
-
 /// Some of the news; the ends are above all numbers so far, of news and of rollouts that are shown.
 struct NewsPage {
   std::vector<News> news;

@@ -59,6 +59,7 @@ caf::behavior idle_conductor(caf::event_based_actor* self, const Director& direc
 
 /// The replay buffer's process, with all of the cast in it, or with an idle conductor.
 struct Buffer {
+  static constexpr std::size_t kShownBytes = 1 << 20;
   explicit Buffer(Config chosen, double away_seconds = 600, bool idle = false)
       : config(std::move(chosen)), materials(gather(config)) {
     DirectorStandInPlan standing;
@@ -66,6 +67,7 @@ struct Buffer {
       standing.stages.push_back({stage.kind, stage.name, stage.updates});
     standing.away_deadline_seconds = away_seconds;
     standing.deadlines = {seconds(1)};
+    standing.shown_bytes_kept = kShownBytes;
     standing.telemetry = run.telemetry.get();
     stand_in = system.spawn(director_stand_in, standing);
     const auto tell = [to = stand_in](const auto& record) {
@@ -410,8 +412,8 @@ TEST_CASE("a director counts the rollouts that were forgotten before it came and
   Config config = synchronous();
   config.director.request_deadline_seconds = 600;
   Buffer buffer(config, 600, true);
-  constexpr std::size_t kEach = 100'000;
-  const std::size_t many = kShownBytesKept / kEach + 20;
+  constexpr std::size_t kEach = 10'000;
+  const std::size_t many = Buffer::kShownBytes / kEach + 20;
   for (std::uint64_t id = 0; id < many; ++id)
     buffer.run.telemetry->rollouts()->show(shown_of_bytes(kEach, id));
   Led led(config, buffer.office->address());

@@ -61,10 +61,11 @@ TEST_CASE_FIXTURE(
     "a director is handed the newest of many rollouts and pages that fit its frames") {
   DirectorStandInPlan plan;
   plan.frame_bytes = 1 << 16;
+  plan.shown_bytes_kept = 1 << 20;
   plan.telemetry = telemetry();
   const caf::actor stand_in = keep(system.spawn(director_stand_in, plan));
   constexpr std::size_t kEach = 20'000;
-  const std::size_t many = 2 * kShownBytesKept / kEach;
+  const std::size_t many = 2 * plan.shown_bytes_kept / kEach;
   for (std::uint64_t id = 0; id < many; ++id)
     caf::anon_send(stand_in, show_atom::value, shown_of_bytes(kEach, id));
   caf::anon_send(stand_in, show_atom::value, shown_of_bytes(40'000));  // more than half of a frame
