@@ -150,7 +150,7 @@ void ChairDesk::read_on() {
                }));
 }
 
-/// What is shown of the updates that a page tells of, before those are heard. What cannot be had is left out.
+/// What is shown of the updates that a page tells of, before those are heard; what cannot be had now, with the next page.
 kj::Promise<void> ChairDesk::read_shown() {
   if (!proxy_ || shown_from_ >= shown_end_ || membership_->away()) return kj::READY_NOW;
   return kj::evalNow([&] {
@@ -160,11 +160,18 @@ kj::Promise<void> ChairDesk::read_shown() {
          })
       .then([this] { return read_shown(); })
       .catch_([this](kj::Exception&& exception) {
-        if (exception.getType() == kj::Exception::Type::DISCONNECTED) return;  // with the next page
         fell_short(exception);
-        not_shown(plan_.telemetry->metrics(), "refused", shown_end_ - shown_from_);
-        shown_from_ = shown_end_;
+        const auto type = exception.getType();
+        if (type == kj::Exception::Type::FAILED || type == kj::Exception::Type::UNIMPLEMENTED)
+          leave_out("refused");
       });
+}
+
+/// All that is still to be read.
+void ChairDesk::leave_out(const char* reason) {
+  if (shown_from_ >= shown_end_) return;
+  not_shown(plan_.telemetry->metrics(), reason, shown_end_ - shown_from_);
+  shown_from_ = shown_end_;
 }
 
 void ChairDesk::came_shown(const ShownResults& page) {
@@ -176,9 +183,7 @@ void ChairDesk::came_shown(const ShownResults& page) {
     if (proxy_) caf::anon_send(proxy_, show_atom::value, rollout);
     shown_from_ = end = one.getNumber() + 1;
   }
-  if (page.getRollouts().size() > 0) return;
-  not_shown(plan_.telemetry->metrics(), "forgotten", shown_end_ - shown_from_);
-  shown_from_ = shown_end_;
+  if (page.getRollouts().size() == 0) leave_out("forgotten");
 }
 
 void ChairDesk::came(const Page& page) {
@@ -235,7 +240,7 @@ void ChairDesk::hear(const News& news) {
     if (other && note->place == EvaluationNote::Place::during)
       caf::anon_send(proxy_, heard_atom::value, news.body);
   } else if (const auto* over = std::get_if<ConductorOver>(&news.body)) {
-    say_farewell(over->why);
+    keep(read_shown().then([this, why = over->why] { say_farewell(why); }));
   } else {
     caf::anon_send(proxy_, heard_atom::value, news.body);
   }
@@ -295,6 +300,7 @@ void ChairDesk::fell_short(const kj::Exception& exception) {
 /// That process ends once it knows that all was heard here.
 void ChairDesk::say_farewell(const std::string& why) {
   const std::string failure = closing_ ? std::string() : why;
+  leave_out("refused");  // there is no next page
   if (membership_->away()) return say_over(failure);
   auto request = membership_->post().castAs<wire::DirectorPost>().newsRequest();
   request.setFrom(from_);

@@ -59,6 +59,7 @@ class ChairDesk final : private kj::TaskSet::ErrorHandler {
   void read_on();
   kj::Promise<void> read_shown();
   void came_shown(const ShownResults& page);
+  void leave_out(const char* reason);
   void came(const Page& page);
   Past past() const;
   void hear();

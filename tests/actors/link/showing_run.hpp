@@ -62,6 +62,10 @@ inline void check_shown(const ShowingRun& run) {
     measured += view.learner_log_probs.empty() ? 0 : 1;
     if (!view.learner_log_probs.empty()) CHECK(view.gap().value_or(1) < 1e-3);
   }
+  CAPTURE(expected.size());
+  CAPTURE(found.size());
+  CAPTURE(run.not_shown("refused"));
+  CAPTURE(run.not_shown("forgotten"));
   CHECK_FALSE(expected.empty());
   CHECK(found == expected);
   CHECK(measured > 0);
