@@ -9,6 +9,7 @@
 #include "actors/director/role_plans.hpp"
 #include "actors/errors.hpp"
 #include "actors/link/director_stand_in.hpp"
+#include "actors/telemetry/rollout_log.hpp"
 #include "gpu/device.hpp"
 
 #include <caf/actor_system.hpp>
@@ -31,9 +32,6 @@ TelemetryOptions seen_options(const Config& config, const ServeOptions& options,
   if (!config.network.learner_apart()) seen.roles.push_back("learner");
   seen.needs = {"link", "stage"};
   seen.rollouts_per_update = static_cast<std::size_t>(config.metrics.rollouts_per_update);
-  seen.token_text = [tokenizer = materials.tokenizer](std::int32_t token) {
-    return tokenizer->decode({&token, 1});
-  };
   serve_metrics_for(options.metrics_file, seen);
   return seen;
 }
@@ -43,6 +41,7 @@ DirectorStandInPlan stand_in_plan(const Config& config, Telemetry& telemetry) {
   for (const StageConfig& stage : config.stages)
     plan.stages.push_back({stage.kind, stage.name, stage.updates});
   plan.away_deadline_seconds = config.network.away_deadline_seconds;
+  plan.frame_bytes = config.network.limits.frame_bytes;
   plan.deadlines = deadlines_of(config);
   plan.telemetry = &telemetry;
   return plan;
@@ -57,6 +56,10 @@ void listen(Telemetry& telemetry, const std::string& name, const caf::actor& sta
     tell(EventRecord{event.seconds_since_start, event.kind, name + ": " + event.text});
   };
   telemetry.listen({tell, tell, tell, happened});
+  if (RolloutLog* const rollouts = telemetry.rollouts())
+    rollouts->hand_on([stand_in](const ShownRollout& rollout) {
+      caf::anon_send(stand_in, show_atom::value, rollout);
+    });
 }
 
 /// Until the run is over. Returns why it failed; empty: it ended as its director wanted.

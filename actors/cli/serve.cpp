@@ -126,6 +126,8 @@ int serve_sites(const ServeOptions& options, const Roles& roles) {
   seen.roles.assign(roles.begin(), roles.end());
   if (learns && !roles.contains("broadcaster"))
     seen.roles.push_back("broadcaster");  // it hands to the director's
+  if (learns)
+    seen.rollouts_per_update = static_cast<std::size_t>(config.metrics.rollouts_per_update);
   seen.needs = needs_of(roles);
   serve_metrics_for(options.metrics_file, seen);
   Telemetry telemetry(seen);

@@ -167,7 +167,8 @@ int train(const TrainOptions& options) {
   serve_metrics_for(metrics_file, seen);
   seen.rollouts_per_update = static_cast<std::size_t>(config.metrics.rollouts_per_update);
   seen.token_text = [tokenizer = materials.tokenizer](std::int32_t token) {
-    return tokenizer->decode({&token, 1});
+    const bool known = token >= 0 && token < tokenizer->size();
+    return known ? tokenizer->decode({&token, 1}) : std::string();
   };
   auto telemetry = std::make_unique<Telemetry>(seen);
   tell_metrics_address(metrics_file, *telemetry);

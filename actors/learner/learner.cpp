@@ -427,11 +427,12 @@ void LearnerState::record(const Batch& batch, const gpu::UpdateStats& stats,
   record.train_seconds = train_seconds;
   record.refused = stats.refused;
   record.weights_digest = published_.digest();
+  // Before the record, so that who has heard of an update elsewhere has been shown its rollouts.
+  if (RolloutLog* rollouts = setup_.telemetry->rollouts())
+    show_rollouts(*rollouts, batch, {plan_->stage, update_, !report_.refused.empty()}, measured_);
   setup_.telemetry->record(record);
   if (Lineage* lineage = setup_.telemetry->lineage())
     lineage->trained(lineage_of(batch, plan_->stage, update_, !report_.refused.empty()));
-  if (RolloutLog* rollouts = setup_.telemetry->rollouts())
-    show_rollouts(*rollouts, batch, {plan_->stage, update_, !report_.refused.empty()}, measured_);
   setup_.telemetry->progress(name);
 }
 

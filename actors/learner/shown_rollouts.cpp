@@ -1,53 +1,60 @@
 #include "actors/learner/shown_rollouts.hpp"
 
 #include <algorithm>
-#include <fmt/format.h>
+#include <cmath>
 
 namespace troupe {
 namespace {
 
-std::string hex64(std::uint64_t value) {
-  return fmt::format("{:016x}", value);
+/// The first bytes, of whatever somebody elsewhere calls himself.
+kj::StringPtr shortened(kj::StringPtr text, std::size_t most, kj::String& kept) {
+  if (text.size() <= most) return text;
+  return kept = kj::heapString(text.slice(0, most));
 }
 
-std::string outcome_text(wire::Verdict::Outcome outcome) {
-  switch (outcome) {
-    case wire::Verdict::Outcome::PASS:
-      return "pass";
-    case wire::Verdict::Outcome::FAIL:
-      return "fail";
-    default:
-      return "unverifiable";
-  }
+void write(wire::Verdict::Reader from, wire::Verdict::Builder verdict) {
+  kj::String kept;
+  verdict.setRollout(from.getRollout());
+  verdict.setOutcome(from.getOutcome());
+  verdict.setReward(from.getReward());
+  verdict.setAccuracy(from.getAccuracy());
+  verdict.setFormat(from.getFormat());
+  verdict.setReason(shortened(from.getReason(), kMostReasonBytes, kept));
+  verdict.setVerifier(shortened(from.getVerifier(), kMostNameBytes, kept));
 }
 
-RolloutView view_of(const GradedRollout& graded, const RolloutLog::Terms& terms) {
+/// As far as they are figures: a learner that has diverged still shows what it was given.
+std::size_t finite(const std::vector<float>& own, std::size_t most) {
+  const auto end = own.begin() + static_cast<std::ptrdiff_t>(std::min(own.size(), most));
+  return static_cast<std::size_t>(
+      std::find_if(own.begin(), end, [](float value) { return !std::isfinite(value); }) -
+      own.begin());
+}
+
+void write(const GradedRollout& graded, const std::vector<float>& own,
+           wire::ShownRollout::Builder shown) {
   const auto rollout = graded.rollout.read();
-  const auto verdict = graded.verdict.read();
-  RolloutView view;
-  view.id = hex64(rollout.getId());
-  view.prompt_uid = hex64(rollout.getPromptUid());
-  view.ticket = rollout.getTicket();
-  view.index = rollout.getIndex();
-  view.attempt = rollout.getAttempt();
-  view.generator = rollout.getGenerator().cStr();
-  view.verifier = verdict.getVerifier().cStr();
-  view.outcome = outcome_text(verdict.getOutcome());
-  view.reason = verdict.getReason().cStr();
-  view.reward = static_cast<double>(verdict.getReward());
-  view.accuracy = static_cast<double>(verdict.getAccuracy());
-  view.format = static_cast<double>(verdict.getFormat());
-  view.truncated = rollout.getTruncated();
+  shown.setId(rollout.getId());
+  shown.setPromptUid(rollout.getPromptUid());
+  shown.setTicket(rollout.getTicket());
+  shown.setIndex(rollout.getIndex());
+  shown.setAttempt(rollout.getAttempt());
   const auto tokens = rollout.getTokens();
   const auto log_probs = rollout.getLogProbs();
-  const std::size_t shown = std::min<std::size_t>(tokens.size(), terms.most_tokens);
-  view.prompt_tokens = std::min<std::size_t>(rollout.getPromptLength(), shown);
-  view.completion_tokens = log_probs.size();
-  for (unsigned i = 0; i < shown; ++i) view.pieces.push_back(terms.piece(tokens[i]));
-  for (unsigned i = 0; i < shown - view.prompt_tokens; ++i) view.log_probs.push_back(log_probs[i]);
-  for (const auto run : rollout.getVersions())
-    view.versions.emplace_back(run.getVersion(), run.getCount());
-  return view;
+  const unsigned count = std::min<unsigned>(tokens.size(), kMostShownTokens);
+  const unsigned of_prompt = std::min(rollout.getPromptLength(), count);
+  auto to = shown.initTokens(count);
+  for (unsigned i = 0; i < count; ++i) to.set(i, tokens[i]);
+  shown.setPromptTokens(of_prompt);
+  shown.setCompletionTokens(log_probs.size());
+  auto behaviour = shown.initLogProbs(count - of_prompt);
+  for (unsigned i = 0; i < behaviour.size(); ++i) behaviour.set(i, log_probs[i]);
+  shown.setLearnerLogProbs(kj::arrayPtr(own.data(), finite(own, behaviour.size())));
+  shown.setVersions(rollout.getVersions());
+  shown.setTruncated(rollout.getTruncated());
+  kj::String kept;
+  shown.setGenerator(shortened(rollout.getGenerator(), kMostNameBytes, kept));
+  write(graded.verdict.read(), shown.initVerdict());
 }
 
 }  // namespace
@@ -76,15 +83,14 @@ std::vector<const GradedRollout*> shown_rollouts(const Batch& batch, std::size_t
 void show_rollouts(RolloutLog& log, const Batch& batch, const ShownUpdate& update,
                    const MeasuredLogProbs& measured) {
   for (const GradedRollout* graded : shown_rollouts(batch, log.terms().per_update, measured)) {
-    RolloutView view = view_of(*graded, log.terms());
-    view.stage = update.stage;
-    view.update = update.update;
-    view.trained_at = batch.version;
-    view.update_refused = update.refused;
     const auto own = measured.find(graded->rollout.read().getId());
-    if (own != measured.end()) view.learner_log_probs = own->second;
-    view.learner_log_probs.resize(std::min(view.learner_log_probs.size(), view.log_probs.size()));
-    log.add(std::move(view));
+    log.show(ShownRollout::build([&](wire::ShownRollout::Builder shown) {
+      write(*graded, own == measured.end() ? std::vector<float>() : own->second, shown);
+      shown.setStage(update.stage);
+      shown.setUpdate(update.update);
+      shown.setTrainedAt(batch.version);
+      shown.setUpdateRefused(update.refused);
+    }));
   }
 }
 

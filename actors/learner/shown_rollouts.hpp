@@ -2,7 +2,9 @@
 // Which rollouts of a batch are shown, and how.
 #include "actors/replay_buffer/batch.hpp"
 #include "actors/telemetry/rollout_log.hpp"
+#include "messages/shown_rollout.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <vector>

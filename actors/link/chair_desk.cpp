@@ -3,6 +3,7 @@
 #include "actors/errors.hpp"
 #include "actors/link/conductor_proxy.hpp"
 #include "actors/link/news_codec.hpp"
+#include "actors/link/shown_queue.hpp"
 
 #include <algorithm>
 #include <caf/send.hpp>
@@ -136,6 +137,7 @@ void ChairDesk::read_on() {
   request.setFrom(from_);
   request.setWait(past_known_);
   keep(in_time(request.send().then([this](Page&& page) { came(page); }))
+           .then([this] { return read_shown(); })
            .then(
                [this] {
                  reading_ = false;
@@ -148,8 +150,45 @@ void ChairDesk::read_on() {
                }));
 }
 
+/// What is shown of the updates that a page tells of, before those are heard; what cannot be had now, with the next page.
+kj::Promise<void> ChairDesk::read_shown() {
+  if (!proxy_ || shown_from_ >= shown_end_ || membership_->away()) return kj::READY_NOW;
+  return kj::evalNow([&] {
+           auto request = membership_->post().castAs<wire::DirectorPost>().rolloutsRequest();
+           request.setFrom(shown_from_);
+           return in_time(request.send().then([this](ShownResults&& page) { came_shown(page); }));
+         })
+      .then([this] { return read_shown(); })
+      .catch_([this](kj::Exception&& exception) {
+        fell_short(exception);
+        const auto type = exception.getType();
+        if (type == kj::Exception::Type::FAILED || type == kj::Exception::Type::UNIMPLEMENTED)
+          leave_out("refused");
+      });
+}
+
+/// All that is still to be read.
+void ChairDesk::leave_out(const char* reason) {
+  if (shown_from_ >= shown_end_) return;
+  not_shown(plan_.telemetry->metrics(), reason, shown_end_ - shown_from_);
+  shown_from_ = shown_end_;
+}
+
+void ChairDesk::came_shown(const ShownResults& page) {
+  std::uint64_t end = shown_from_;
+  for (const auto one : page.getRollouts()) {
+    KJ_REQUIRE(one.getNumber() >= end, "rollouts out of order");
+    not_shown(plan_.telemetry->metrics(), "forgotten", one.getNumber() - end);
+    const ShownRollout rollout = ShownRollout::copy(one.getRollout());
+    if (proxy_) caf::anon_send(proxy_, show_atom::value, rollout);
+    shown_from_ = end = one.getNumber() + 1;
+  }
+  if (page.getRollouts().size() == 0) leave_out("forgotten");
+}
+
 void ChairDesk::came(const Page& page) {
   if (!before_) before_ = page.getEnd();
+  shown_end_ = std::max(shown_end_, page.getShownEnd());
   for (const auto one : page.getNews()) {
     inbox_.push_back(read_news(one));
     from_ = inbox_.back().number + 1;
@@ -201,7 +240,7 @@ void ChairDesk::hear(const News& news) {
     if (other && note->place == EvaluationNote::Place::during)
       caf::anon_send(proxy_, heard_atom::value, news.body);
   } else if (const auto* over = std::get_if<ConductorOver>(&news.body)) {
-    say_farewell(over->why);
+    keep(read_shown().then([this, why = over->why] { say_farewell(why); }));
   } else {
     caf::anon_send(proxy_, heard_atom::value, news.body);
   }
@@ -261,6 +300,7 @@ void ChairDesk::fell_short(const kj::Exception& exception) {
 /// That process ends once it knows that all was heard here.
 void ChairDesk::say_farewell(const std::string& why) {
   const std::string failure = closing_ ? std::string() : why;
+  leave_out("refused");  // there is no next page
   if (membership_->away()) return say_over(failure);
   auto request = membership_->post().castAs<wire::DirectorPost>().newsRequest();
   request.setFrom(from_);

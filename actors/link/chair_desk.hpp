@@ -48,6 +48,7 @@ class ChairDesk final : private kj::TaskSet::ErrorHandler {
   };
   using Word = std::variant<Begin, Stop, Close, EvaluationNote, Pause>;
   using Page = capnp::Response<wire::DirectorPost::NewsResults>;
+  using ShownResults = capnp::Response<wire::DirectorPost::RolloutsResults>;
 
   void joined();
   void left();
@@ -56,6 +57,9 @@ class ChairDesk final : private kj::TaskSet::ErrorHandler {
   void speak();
   kj::Promise<void> spoken(wire::DirectorPost::Client post, const Word& word);
   void read_on();
+  kj::Promise<void> read_shown();
+  void came_shown(const ShownResults& page);
+  void leave_out(const char* reason);
   void came(const Page& page);
   Past past() const;
   void hear();
@@ -86,12 +90,13 @@ class ChairDesk final : private kj::TaskSet::ErrorHandler {
   std::string over_;        // once finished: the failure, if it was one
   std::deque<Word> words_;  // oldest first, each until it is known to have arrived
   bool speaking_ = false, stopping_ = false, closing_ = false;
-  std::deque<News> inbox_;                  // not heard yet
-  std::uint64_t from_ = 0;                  // the news to be read next
-  std::optional<std::uint64_t> before_;     // news below it happened before this process came
-  bool reading_ = false, greeted_ = false;  // greeted: pages came over this link
-  std::optional<std::uint32_t> stage_on_;   // whose end has not been heard yet
-  std::optional<StageEnded> ended_;         // heard, and its weights have not come yet
+  std::deque<News> inbox_;                        // not heard yet
+  std::uint64_t from_ = 0;                        // the news to be read next
+  std::uint64_t shown_from_ = 0, shown_end_ = 0;  // rollouts to be read next, and those there are
+  std::optional<std::uint64_t> before_;           // news below it happened before this process came
+  bool reading_ = false, greeted_ = false;        // greeted: pages came over this link
+  std::optional<std::uint32_t> stage_on_;         // whose end has not been heard yet
+  std::optional<StageEnded> ended_;               // heard, and its weights have not come yet
   std::map<PolicyVersion, std::int32_t> published_;  // updates of the stage, not told yet
   Weights newest_;
   bool pulling_ = false;

@@ -2,6 +2,8 @@
 
 #include "actors/errors.hpp"
 #include "actors/link/chair_desk.hpp"
+#include "actors/link/shown_queue.hpp"
+#include "actors/telemetry/rollout_log.hpp"
 
 #include <string>
 #include <variant>
@@ -44,6 +46,9 @@ caf::behavior conductor_proxy(caf::event_based_actor* self,
         post([reason](ChairDesk& desk) { desk.close(reason); });
       },
       [telemetry](heard_atom, const NewsBody& body) { std::visit(Recorder{*telemetry}, body); },
+      [telemetry](show_atom, const ShownRollout& rollout) {
+        if (RolloutLog* const rollouts = telemetry->rollouts()) rollouts->show(rollout);
+      },
       [self, director](updated_atom, std::int32_t update, const Weights& weights) {
         self->send(director, updated_atom::value, update, weights);
       },

@@ -16,6 +16,7 @@ using over_atom = caf::atom_constant<caf::atom("over")>;
 
 /// Its messages are those of Conductor (interfaces.hpp), and from the link, in the order of what happened:
 ///   heard   NewsBody            a record, written down here too
+///   show    ShownRollout        likewise
 ///   updated update, Weights     told to the director
 ///   ended   StageEndPtr         likewise
 ///   over    failure             the conductor has ended, or is out of reach for good; empty: as it was asked to

@@ -17,6 +17,7 @@ constexpr std::size_t kNewsAtOnce = 16;  // so that a page fits the smallest fra
 void DirectorStandInState::begin(Self self, DirectorStandInPlan plan) {
   self_ = self;
   plan_ = std::move(plan);
+  shown_.emplace(ShownQueue::Terms{plan_.shown_bytes_kept, shown_bytes(plan_.frame_bytes)});
   heard_ = self_->clock().now();
   self_->delayed_send(self_, plan_.deadlines.check_interval(), check_atom::value);
 }
@@ -66,7 +67,17 @@ void DirectorStandInState::add(NewsBody body) {
 }
 
 NewsPage DirectorStandInState::page(std::uint64_t from) const {
-  return {log_.from(from, kNewsAtOnce), log_.end()};
+  return {log_.from(from, kNewsAtOnce), log_.end(), shown_->end()};
+}
+
+/// Old ones make room: whether a director still wanted them it knows by their numbers.
+void DirectorStandInState::show(const ShownRollout& rollout) {
+  if (over_) return;
+  not_shown(plan_.telemetry->metrics(), "too_large", shown_->add(rollout).too_large);
+}
+
+ShownPage DirectorStandInState::shown(std::uint64_t from) const {
+  return shown_->from(from, shown_bytes(plan_.frame_bytes));
 }
 
 void DirectorStandInState::serve() {
@@ -171,6 +182,8 @@ caf::behavior director_stand_in(DirectorStandInState::Self self, DirectorStandIn
       [&state](note_atom, const EvaluationNote& note) { return state.note(note); },
       [&state](news_atom, std::uint64_t from, bool wait) { return state.news(from, wait); },
       [&state](news_atom, const NewsBody& body) { state.add(body); },
+      [&state](show_atom, const ShownRollout& rollout) { state.show(rollout); },
+      [&state](show_atom, std::uint64_t from) { return state.shown(from); },
       [&state](take_atom, const std::string&, std::uint64_t at_least) {
         return state.take(at_least);
       },

@@ -3,8 +3,10 @@
 #include "actors/interfaces.hpp"
 #include "actors/link/bridge.hpp"
 #include "actors/link/news.hpp"
+#include "actors/link/shown_queue.hpp"
 #include "actors/telemetry/telemetry.hpp"
 #include "actors/waiting_line.hpp"
+#include "messages/wire/limits.hpp"
 
 #include <caf/event_based_actor.hpp>
 #include <caf/stateful_actor.hpp>
@@ -27,17 +29,19 @@ struct DirectorStandInPlan {
   };
   std::vector<Stage> stages;           // of the config
   double away_deadline_seconds = 600;  // without a director; then the run ends
+  std::uint64_t frame_bytes = wire::LinkLimits().frame_bytes;
+  // Kept of those that are shown: some hundreds of the longest, some ten thousand short ones.
+  std::size_t shown_bytes_kept = std::size_t{16} << 20;
   Deadlines deadlines;
   Telemetry* telemetry = nullptr;
 };
 
 /// So many of the newest records and events are there for a director that comes anew.
 inline constexpr std::size_t kNewsKept = 32'768;
-
-/// Some of the news; `end` is above all numbers so far.
+/// Some of the news; the ends are above all numbers so far, of news and of rollouts that are shown.
 struct NewsPage {
   std::vector<News> news;
-  std::uint64_t end = 0;
+  std::uint64_t end = 0, shown_end = 0;
 };
 
 /// To the conductor it is a Director, to the director's process a Broadcaster of the newest weights (`take`).
@@ -47,6 +51,8 @@ struct NewsPage {
 ///   note  EvaluationNote -> true          kept, once
 ///   news  from, wait -> NewsPage          with `wait` answers when there are any, or after a while with none
 ///   news  NewsBody                        something happened
+///   show  ShownRollout                    one of the rollouts of an update, before the news of it
+///   show  from -> ShownPage               some of those with at least that number
 ///   join                                  the director's process is there
 ///   farewell -> text                      answers once the conductor has ended and the director has heard of it, or has
 ///                                         had a request's deadline for that; empty: it ended as it should
@@ -63,6 +69,8 @@ class DirectorStandInState {
   void present();
   bool note(const EvaluationNote& note);
   void add(NewsBody body);
+  void show(const ShownRollout& rollout);
+  ShownPage shown(std::uint64_t from) const;
   caf::result<NewsPage> news(std::uint64_t from, bool wait);
   caf::result<Weights> take(std::uint64_t at_least);
   caf::result<std::string> farewell();
@@ -81,6 +89,7 @@ class DirectorStandInState {
   DirectorStandInPlan plan_;
   Conductor conductor_;
   NewsLog log_{kNewsKept};
+  std::optional<ShownQueue> shown_;
   std::set<std::uint32_t> begun_;  // stages
   std::vector<EvaluationNote> notes_;
   Weights newest_;

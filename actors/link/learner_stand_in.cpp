@@ -1,6 +1,7 @@
 #include "actors/link/learner_stand_in.hpp"
 
 #include "actors/errors.hpp"
+#include "actors/telemetry/rollout_log.hpp"
 
 #include <utility>
 
@@ -17,7 +18,7 @@ void LearnerStandInState::begin_stage(const LearnerPlanPtr& stage) {
   stage_ = stage;
   stopping_ = false;
   outcome_.reset();
-  heard_ = 0;
+  heard_ = shown_below_ = 0;
   // A supervised stage ends in a version that is new; an rl stage begins by publishing the newest once more.
   at_least_ = !newest_ ? 0 : newest_.version() + (stage_->rollout ? 0 : 1);
   constexpr std::uint64_t kStages = 4096;  // in a run: a cast is never the same twice
@@ -80,6 +81,13 @@ bool LearnerStandInState::record(std::uint64_t sequence, const LearnerNews& news
         plan_.telemetry->record(record, Telemetry::Origin::elsewhere);
       },
       news);
+  return true;
+}
+
+bool LearnerStandInState::show(std::uint64_t number, const ShownRollout& rollout) {
+  if (!stage_ || number < shown_below_) return true;
+  shown_below_ = number + 1;
+  if (RolloutLog* const rollouts = plan_.telemetry->rollouts()) rollouts->show(rollout);
   return true;
 }
 
@@ -158,6 +166,9 @@ caf::behavior learner_stand_in(LearnerStandInState::Self self, LearnerStandInPla
       [&state](settle_atom, const TrainedReport& report) { return state.settle(report); },
       [&state](record_atom, std::uint64_t sequence, const LearnerNews& news) {
         return state.record(sequence, news);
+      },
+      [&state](show_atom, std::uint64_t number, const ShownRollout& rollout) {
+        return state.show(number, rollout);
       },
       [&state](ended_atom, std::uint64_t cast, const RemoteOutcome& outcome) {
         return state.ended(cast, outcome);

@@ -5,6 +5,7 @@
 #include "actors/learner/learner.hpp"
 #include "actors/link/learner_codec.hpp"
 #include "actors/link/seats.hpp"
+#include "actors/link/shown_queue.hpp"
 #include "actors/telemetry/telemetry.hpp"
 
 #include <caf/event_based_actor.hpp>
@@ -31,6 +32,7 @@ struct LearnerStandInPlan {
 ///   take    TrainedReport -> BatchPtr   forwarded; one is under way at a time, whoever asks again replaces the asker
 ///   settle  TrainedReport -> true       true once it is settled
 ///   record  sequence, LearnerNews -> true   one that was heard before is not heard again
+///   show    number, ShownRollout -> true    likewise, by numbers of their own, which may leave some out
 ///   ended   cast, RemoteOutcome -> true     the conductor hears of it when the weights have come
 ///   attached                            the link is there (again)
 ///   lost    reason                      the seat is given up: the actor ends, and with it the run
@@ -45,6 +47,7 @@ class LearnerStandInState {
   caf::result<BatchPtr> take(const TrainedReport& report);
   caf::result<bool> settle(const TrainedReport& report);
   bool record(std::uint64_t sequence, const LearnerNews& news);
+  bool show(std::uint64_t number, const ShownRollout& rollout);
   bool ended(std::uint64_t cast, const RemoteOutcome& outcome);
   void attached();
   void lost(const std::string& reason);
@@ -65,7 +68,8 @@ class LearnerStandInState {
   Weights newest_;              // of whatever stage
   std::uint64_t at_least_ = 0;  // the version to be pulled next
   bool pulling_ = false, stopping_ = false;
-  std::uint64_t heard_ = 0;  // records of this cast
+  std::uint64_t heard_ = 0;        // records of this cast
+  std::uint64_t shown_below_ = 0;  // numbers of this cast
   std::optional<RemoteOutcome> outcome_;
   bool taking_ = false;
   std::optional<caf::typed_response_promise<BatchPtr>> asker_;

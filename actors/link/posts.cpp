@@ -47,6 +47,7 @@ kj::Promise<void> DirectorPostDesk::news(NewsContext context) {
         auto news = results.initNews(static_cast<unsigned>(page.news.size()));
         for (unsigned i = 0; i < news.size(); ++i) write(page.news[i], news[i]);
         results.setEnd(page.end);
+        results.setShownEnd(page.shown_end);
         results.setSeconds(telemetry_.seconds_since_start());
         results.setPaused(telemetry_.paused());
         const auto views = telemetry_.actors();
@@ -58,6 +59,17 @@ kj::Promise<void> DirectorPostDesk::news(NewsContext context) {
           actors[i].setPhase(views[i].phase);
           actors[i].setHasVersion(views[i].version.has_value());
           actors[i].setVersion(views[i].version.value_or(0));
+        }
+      });
+}
+
+kj::Promise<void> DirectorPostDesk::rollouts(RolloutsContext context) {
+  return desk.ask_in_director<ShownPage>(show_atom::value, context.getParams().getFrom())
+      .then([context](ShownPage page) mutable {
+        auto rollouts = context.getResults().initRollouts(static_cast<unsigned>(page.size()));
+        for (unsigned i = 0; i < rollouts.size(); ++i) {
+          rollouts[i].setNumber(page[i].number);
+          rollouts[i].setRollout(page[i].rollout.read());
         }
       });
 }

@@ -76,6 +76,11 @@ class LearnerPostDesk final : public SeatedPost<wire::LearnerPost> {
     return desk.tell_stand_in(name, session, record_atom::value, params.getSequence(),
                               LearnerNews(read_record(params.getRecord())));
   }
+  kj::Promise<void> show(ShowContext context) override {
+    const auto params = context.getParams();
+    return desk.tell_stand_in(name, session, show_atom::value, params.getSequence(),
+                              ShownRollout::copy(params.getRollout()));
+  }
   kj::Promise<void> ended(EndedContext context) override {
     const auto params = context.getParams();
     return desk.tell_stand_in(name, session, ended_atom::value, params.getCast(),
@@ -94,6 +99,7 @@ class DirectorPostDesk final : public SeatedPost<wire::DirectorPost> {
   kj::Promise<void> note(NoteContext context) override;
   kj::Promise<void> pause(PauseContext context) override;
   kj::Promise<void> news(NewsContext context) override;
+  kj::Promise<void> rollouts(RolloutsContext context) override;
   kj::Promise<void> weights(WeightsContext context) override;
 
  private:

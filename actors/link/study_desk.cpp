@@ -4,6 +4,7 @@
 #include "actors/link/batch_desk.hpp"
 #include "actors/link/batch_proxy.hpp"
 #include "actors/link/generator_proxies.hpp"  // flush_atom
+#include "actors/telemetry/rollout_log.hpp"
 
 #include <caf/send.hpp>
 #include <kj/debug.h>
@@ -11,6 +12,8 @@
 
 namespace troupe {
 namespace {
+
+constexpr std::size_t kWaitingBytes = std::size_t{8} << 20;  // of rollouts to be shown
 
 class LearnerSiteServer final : public wire::LearnerSite::Server {
  public:
@@ -69,6 +72,7 @@ StudyDesk::StudyDesk(wire::Loop& loop, const StudyPlan& plan, Post post, Finish 
       timer_(loop.timer),
       post_(std::move(post)),
       finish_(std::move(finish)),
+      shown_(nothing_shown()),
       dispatch_(loop, plan_.weights, *plan_.telemetry) {
   spawn_porter();
   reporter_ = plan_.system->spawn([post = post_](caf::event_based_actor*) -> caf::behavior {
@@ -85,6 +89,10 @@ StudyDesk::StudyDesk(wire::Loop& loop, const StudyPlan& plan, Post post, Finish 
     post([news](StudyDesk& desk) { desk.record(news); });
   };
   plan_.telemetry->listen({tell, tell});
+  if (RolloutLog* const rollouts = plan_.telemetry->rollouts())
+    rollouts->hand_on([post = post_](const ShownRollout& rollout) {
+      post([rollout](StudyDesk& desk) { desk.show(rollout); });
+    });
   if (plan_.tls) tls_ = kj::heap<wire::TlsContext>(*plan_.tls, timer_);
   if (!plan_.listen.empty())
     gate_ = kj::heap<WeightGate>(
@@ -144,6 +152,7 @@ void StudyDesk::begin(const CallSheet& sheet, kj::Maybe<wire::BatchSource::Clien
   published_.reset();
   news_.clear();
   sequence_ = 1;
+  shown_ = nothing_shown();
   broadcaster_ = plan_.cast_broadcaster(learns_from_batches);
   if (learns_from_batches)
     buffer_ = plan_.system->spawn(batch_proxy, std::make_shared<StudyBatches>(post_, sheet.cast),
@@ -167,6 +176,18 @@ void StudyDesk::end_casting(const char* why) {
 
 void StudyDesk::record(const LearnerNews& news) {
   std::visit([this](const auto& record) { news_.emplace_back(record); }, news);
+  send_news();
+}
+
+ShownQueue StudyDesk::nothing_shown() const {
+  return ShownQueue({kWaitingBytes, shown_bytes(plan_.limits.frame_bytes)});
+}
+
+void StudyDesk::show(const ShownRollout& rollout) {
+  if (!sheet_) return;
+  const ShownQueue::LeftOut left_out = shown_.add(rollout);
+  not_shown(plan_.telemetry->metrics(), "too_large", left_out.too_large);
+  not_shown(plan_.telemetry->metrics(), "backlog", left_out.backlog);
   send_news();
 }
 
@@ -203,7 +224,9 @@ kj::Promise<void> StudyDesk::end_stage(std::uint64_t cast, RemoteOutcome outcome
 
 /// One at a time, so that they arrive in order; what is not known to have arrived is sent again after the rejoin, or soon.
 void StudyDesk::send_news() {
-  if (sending_ || news_.empty() || membership_->away()) return;
+  if (sending_ || membership_->away()) return;
+  if (!shown_.empty()) return send_shown();
+  if (news_.empty()) return;
   sending_ = true;
   const std::uint64_t cast = sheet_->cast;
   keep(kj::evalNow(
@@ -221,6 +244,38 @@ void StudyDesk::send_news() {
                  if (exception.getType() == kj::Exception::Type::DISCONNECTED) return;
                  keep(timer_.afterDelay(1 * kj::SECONDS).then([this] { send_news(); }));
                }));
+}
+
+/// What is shown of an update comes before its record, and holds it up for one call at most.
+void StudyDesk::send_shown() {
+  sending_ = true;
+  const std::uint64_t cast = sheet_->cast, number = shown_.front().number;
+  keep(kj::evalNow([&] {
+         auto request = membership_->post().castAs<wire::LearnerPost>().showRequest();
+         request.setSequence(number);
+         request.setRollout(shown_.front().rollout.read());
+         return timer_.timeoutAfter(wire::duration(plan_.limits.call_seconds),
+                                    request.send().ignoreResult());
+       })
+           .then(
+               [this, cast, number] {
+                 sending_ = false;
+                 if (sheet_ && sheet_->cast == cast) shown_.forget_below(number + 1);
+                 send_news();
+               },
+               [this, cast, number](kj::Exception&& exception) {
+                 sending_ = false;
+                 if (exception.getType() == kj::Exception::Type::DISCONNECTED) return;
+                 if (sheet_ && sheet_->cast == cast) not_taken(number, exception);
+                 send_news();
+               }));
+}
+
+/// A rollout that is refused is left out, and where the other side has no time for them, or knows of none, all that wait.
+void StudyDesk::not_taken(std::uint64_t number, const kj::Exception& exception) {
+  const bool all = exception.getType() != kj::Exception::Type::FAILED;
+  not_shown(plan_.telemetry->metrics(), "refused",
+            shown_.forget_below(all ? shown_.end() : number + 1));
 }
 
 kj::Promise<void> StudyDesk::sent(wire::LearnerPost::Client post, const News& news) {

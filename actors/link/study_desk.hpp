@@ -3,6 +3,7 @@
 // told of it.
 #include "actors/link/learner_codec.hpp"
 #include "actors/link/learner_stand_in.hpp"  // LearnerNews
+#include "actors/link/shown_queue.hpp"
 #include "actors/link/study.hpp"
 #include "actors/link/weight_dispatch.hpp"
 #include "actors/link/weight_gate.hpp"
@@ -33,6 +34,7 @@ class StudyDesk final : private kj::TaskSet::ErrorHandler {
 
   // What the learner says.
   void record(const LearnerNews& news);
+  void show(const ShownRollout& rollout);
   void published(PolicyVersion version);
   void ended(const LearnerOutcome& outcome);
 
@@ -49,6 +51,9 @@ class StudyDesk final : private kj::TaskSet::ErrorHandler {
   void spawn_porter();
   kj::Promise<void> end_stage(std::uint64_t cast, RemoteOutcome outcome);
   void send_news();
+  void send_shown();
+  void not_taken(std::uint64_t number, const kj::Exception& exception);
+  ShownQueue nothing_shown() const;
   kj::Promise<void> sent(wire::LearnerPost::Client post, const News& news);
   void end_casting(const char* why);
   void taskFailed(kj::Exception&& exception) override;
@@ -66,6 +71,7 @@ class StudyDesk final : private kj::TaskSet::ErrorHandler {
   kj::Maybe<wire::BatchSource::Client> batches_;
   std::deque<News> news_;       // oldest first, each until it is known to have arrived
   std::uint64_t sequence_ = 1;  // of the first record in it
+  ShownQueue shown_;            // of this cast, likewise
   bool sending_ = false, ended_ = false;
   WeightDispatch dispatch_;
   kj::Own<Membership> membership_;

@@ -293,6 +293,19 @@ std::vector<MetricDefinition> gate_metrics() {
   };
 }
 
+/// Of those that are shown token by token.
+std::vector<MetricDefinition> shown_metrics() {
+  return {
+      {"troupe_run_rollouts_not_shown_total",
+       counter,
+       "rollouts",
+       "Rollouts of an update that were to be shown and are not, by reason.",
+       "reason",
+       {},
+       {"too_large", "backlog", "refused", "forgotten", "unknown_token"}},
+  };
+}
+
 /// Of the model in the run directory.
 std::vector<MetricDefinition> saved_metrics() {
   return {
@@ -330,6 +343,7 @@ std::vector<MetricDefinition> make_list() {
   add({"learner"}, publish_metrics());
   add({"generator", "broadcaster"}, receive_metrics());
   add({"director", "broadcaster"}, gate_metrics());
+  add({"learner", "replay-buffer", "director"}, shown_metrics());
   add({"director"}, saved_metrics());
   add({"director"}, run_metrics());
   add(kRoles, process_metrics());

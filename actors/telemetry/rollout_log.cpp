@@ -131,9 +131,27 @@ std::vector<std::shared_ptr<const RolloutView>> RolloutShelf::all() const {
   return out;
 }
 
-RolloutLog::RolloutLog(const std::filesystem::path& file, Terms terms,
-                       std::function<void(const std::string&)> lost)
-    : terms_(std::move(terms)), lost_(std::move(lost)), file_(file), shelf_(kShelf) {}
+RolloutLog::RolloutLog(const std::filesystem::path& file, Terms terms, Hearer hearer)
+    : terms_(std::move(terms)), hearer_(std::move(hearer)), shelf_(kShelf) {
+  if (terms_.piece) file_.emplace(file);
+}
+
+void RolloutLog::show(const ShownRollout& rollout) {
+  std::function<void(const ShownRollout&)> handed_to;
+  {
+    const std::lock_guard lock(mutex_);
+    handed_to = handed_to_;
+  }
+  if (handed_to) handed_to(rollout);
+  if (!terms_.piece) return;
+  std::optional<RolloutView> view = view_of(rollout.read(), terms_.piece);
+  view ? add(*std::move(view)) : hearer_.unreadable();
+}
+
+void RolloutLog::hand_on(std::function<void(const ShownRollout&)> to) {
+  const std::lock_guard lock(mutex_);
+  handed_to_ = std::move(to);
+}
 
 void RolloutLog::add(RolloutView rollout) {
   const auto kept = std::make_shared<const RolloutView>(std::move(rollout));
@@ -141,10 +159,10 @@ void RolloutLog::add(RolloutView rollout) {
   {
     const std::lock_guard lock(mutex_);
     shelf_.add(kept);
-    if (full_) return;
+    if (full_ || !file_) return;
     problem = write(rollout_line(*kept));
   }
-  if (!problem.empty()) lost_(problem);
+  if (!problem.empty()) hearer_.lost(problem);
 }
 
 /// Why the line is not in the file; empty: it is, or that was told before.
@@ -152,9 +170,9 @@ std::string RolloutLog::write(const std::string& line) {
   full_ = bytes_ + line.size() > terms_.most_bytes;
   if (full_) return "rollouts.jsonl is full; what comes is shown, but not written";
   bytes_ += line.size();
-  return file_.write(line) ? ""
-                           : "a line of rollouts.jsonl is lost (disk full?); later losses are not "
-                             "reported";
+  return file_->write(line) ? ""
+                            : "a line of rollouts.jsonl is lost (disk full?); later losses are not "
+                              "reported";
 }
 
 std::vector<std::shared_ptr<const RolloutView>> RolloutLog::all() const {

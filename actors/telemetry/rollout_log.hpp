@@ -1,6 +1,7 @@
 #pragma once
 // rollouts.jsonl: some rollouts of each update, token by token, to be looked at. Fields in deploy/summary.md.
 #include "actors/telemetry/line_file.hpp"
+#include "messages/shown_rollout.hpp"
 
 #include <cstdint>
 #include <deque>
@@ -61,20 +62,30 @@ class RolloutShelf {
 /// Truncated, unverifiable, thrown away, or the two log-probs of a token are far apart.
 bool flagged(const RolloutView& rollout);
 
-/// Safe from any thread.
+/// As it is shown. `piece`: text of a token; empty: there is none of that id. Nothing if a token has no text.
+std::optional<RolloutView> view_of(wire::ShownRollout::Reader rollout,
+                                   const std::function<std::string(std::int32_t)>& piece);
+
+/// Where those that are shown go: into the file and on the shelf of the process that can read tokens, and to whoever
+/// hands them on to such a process. Safe from any thread.
 class RolloutLog {
  public:
   struct Terms {
     std::size_t per_update = 0;
-    std::size_t most_tokens = 2048;  // shown of a rollout
-    std::uint64_t most_bytes = 0;    // of the file; after that only the newest are shown
-    std::function<std::string(std::int32_t)> piece;  // text of a token
+    std::uint64_t most_bytes = 0;  // of the file; after that only the newest are shown
+    std::function<std::string(std::int32_t)> piece;  // as view_of; empty: there is no file here
   };
-  /// Replaces the file. `lost` hears once if it is full or cannot be written.
-  RolloutLog(const std::filesystem::path& file, Terms terms,
-             std::function<void(const std::string&)> lost);
+  struct Hearer {
+    std::function<void(const std::string&)> lost;  // once, if the file is full or cannot be written
+    std::function<void()> unreadable;              // each time that a token has no text
+  };
+  /// Replaces the file.
+  RolloutLog(const std::filesystem::path& file, Terms terms, Hearer hearer);
 
   const Terms& terms() const { return terms_; }
+  void show(const ShownRollout& rollout);
+  /// Who else is to have each, in the thread that shows it. Set before there are any, or to none.
+  void hand_on(std::function<void(const ShownRollout&)> to);
   void add(RolloutView rollout);
   std::vector<std::shared_ptr<const RolloutView>> all() const;
   std::uint64_t added() const;
@@ -83,9 +94,10 @@ class RolloutLog {
   std::string write(const std::string& line);
 
   const Terms terms_;
-  const std::function<void(const std::string&)> lost_;
+  const Hearer hearer_;
   mutable std::mutex mutex_;  // all below
-  LineFile file_;
+  std::function<void(const ShownRollout&)> handed_to_;
+  std::optional<LineFile> file_;
   RolloutShelf shelf_;
   std::uint64_t bytes_ = 0;
   bool full_ = false;

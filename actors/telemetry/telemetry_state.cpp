@@ -66,21 +66,28 @@ Telemetry::State::State(TelemetryOptions given)
           note("telemetry error",
                "a line of lineage.jsonl is lost (disk full?); later losses are not reported", held);
         });
-  if (options.rollouts_per_update > 0 && options.token_text)
-    rollouts =
-        std::make_unique<RolloutLog>(folder / "rollouts.jsonl",
-                                     RolloutLog::Terms{.per_update = options.rollouts_per_update,
-                                                       .most_bytes = kMostRolloutBytes,
-                                                       .piece = options.token_text},
-                                     [this](const std::string& problem) {
-                                       std::unique_lock held(mutex);
-                                       note("telemetry error", problem, held);
-                                     });
+  if (options.rollouts_per_update > 0) rollouts = rollout_log();
   std::unique_lock lock(mutex);
   write_line(run_line(run), lock);
   tell(run_line(run));
   if (options.terminal_status && !options.quiet)
     redraw_thread = std::thread([this] { redraw_until_stopped(); });
+}
+
+std::unique_ptr<RolloutLog> Telemetry::State::rollout_log() {
+  RolloutLog::Hearer hearer;
+  hearer.lost = [this](const std::string& problem) {
+    std::unique_lock held(mutex);
+    note("telemetry error", problem, held);
+  };
+  hearer.unreadable = [this] {
+    metrics.counter("troupe_run_rollouts_not_shown_total", "unknown_token").Increment();
+  };
+  return std::make_unique<RolloutLog>(folder / "rollouts.jsonl",
+                                      RolloutLog::Terms{.per_update = options.rollouts_per_update,
+                                                        .most_bytes = kMostRolloutBytes,
+                                                        .piece = options.token_text},
+                                      std::move(hearer));
 }
 
 Telemetry::State::~State() {

@@ -48,6 +48,7 @@ struct Telemetry::State {
   std::map<std::string, HttpServer::Page> pages();
   std::string scrape();
   HttpReply index_page();
+  std::unique_ptr<RolloutLog> rollout_log();
 
   const TelemetryOptions options;
   std::atomic<Clock::time_point> start = Clock::now();

@@ -4,13 +4,16 @@
 #   director's process                    the replay buffer's process
 #   --- begin, stop, close, note ------>  DirectorPost      (a stand-in actor, which leads the conductor)
 #   --- news -------------------------->  DirectorPost      all that happened in the run, by number
+#   --- rollouts ---------------------->  DirectorPost      those that are shown token by token, by numbers of their own
 #   <-- next ---------------------------  WeightSource      the newest weights, to be evaluated and saved
 #
 # The replay buffer's process keeps the news of the run: a director that comes anew reads them from 0 and knows what the one
-# before it knew, but for the oldest of very many records and events. Every call may be repeated: a stage is begun once, a note is kept once, news are read by number.
+# before it knew, but for the oldest of very many records, events and rollouts. Every call may be repeated: a stage is begun once, a note
+# is kept once, news and rollouts are read by number.
 
 using Cxx = import "/capnp/c++.capnp";
 using Roles = import "/messages/wire/roles.capnp";
+using Shown = import "/messages/shown_rollout.capnp";
 using Training = import "/messages/wire/training.capnp";
 $Cxx.namespace("troupe::wire");
 
@@ -133,6 +136,11 @@ struct News {
   }
 }
 
+struct NumberedRollout {
+  number @0 :UInt64;         # Ascending from 0; those that were left out, or are too old, leave gaps.
+  rollout @1 :Shown.ShownRollout;
+}
+
 interface DirectorPost {
   begin @0 (stage :UInt32) -> ();
   stop @1 () -> ();
@@ -142,9 +150,12 @@ interface DirectorPost {
   note @3 (evaluation :EvaluationNote) -> ();
   pause @4 (on :Bool) -> ();
   news @5 (from :UInt64, wait :Bool) -> (news :List(News), end :UInt64, seconds :Float64, paused :Bool,
-                                         actors :List(ActorTime));
+                                         actors :List(ActorTime), shownEnd :UInt64);
   # Some of the news with at least that number, oldest first. With `wait` answers when there are any; none after a while,
   # so ask again. end: above all numbers so far. seconds: since the run's start. actors: how they spend the stage.
+  # shownEnd: above the numbers of all rollouts shown so far, of which there are those of each update that is told of.
   weights @6 () -> (source :Roles.WeightSource);
   report @7 (facts :Roles.SiteFacts) -> ();
+  rollouts @8 (from :UInt64) -> (rollouts :List(NumberedRollout));
+  # Some of those that are shown with at least that number, oldest first. None: there is none.
 }

@@ -47,6 +47,23 @@ balanced() {
   done
 }
 
+port_of() {  # ROLE: where its metrics are, and of a director the dashboard
+  tr -d '\n ' < runs/smoke/targets.json | sed 's/}},{/\n/g' | sed -n "s/.*\"targets\":\[\"[^\"]*:\([0-9]*\)\"\].*\"role\":\"$1\".*/\1/p"
+}
+shows_rollouts() {  # on the page, with what learner and generator found, by its id
+  local id
+  port=$(port_of director)
+  id=$(page /api/rollouts | grep -o '"id":"[0-9a-f]\{16\}"' | head -1 | cut -d'"' -f4)
+  [ -n "$id" ] && page "/api/rollouts/$id" | grep -q '"log_probs":\[-.*"learner_log_probs":\['
+}
+rollouts_of_each() {  # UPDATES: four of each in the director's own folder, each once; nowhere else
+  local file=runs/smoke/rollouts.jsonl
+  [ "$(grep -o '"update":[0-9]*' $file | sort | uniq -c | grep -c ' 4 ')" = "$1" ] || fail "not four rollouts of each update"
+  [ -z "$(grep -o '^{"type":"rollout","id":"[0-9a-f]*"' $file | sort | uniq -d)" ] || fail "a rollout is there twice"
+  grep -q '"learner_log_probs":\[-' $file || fail "no log-probs of the learner"
+  [ -z "$(find runs/smoke/processes -name rollouts.jsonl)" ] || fail "rollouts in the folder of another process"
+}
+
 whole_run() {
   start --set stage.rl.updates=60
   for name in director gen-0 gen-1 ver-0; do until_true runs "$name"; done
@@ -153,6 +170,7 @@ apart() {  # learner and broadcaster in processes of their own, the latter kille
   start_long --set network.learner=apart --set network.broadcaster=127.0.0.1:0
   until_true training
   until_true joined_times broadcaster 1
+  until_true shows_rollouts
   local time
   for time in 2 3 4; do
     kill -9 "$(id_of broadcaster)"
@@ -186,8 +204,10 @@ buffer_apart() {  # and learner and broadcaster; the director is killed, which n
   until_true tells "$address" '"role": "director"'
   kill -9 "$(id_of director)"
   until_true grep -qF 'director died: signal 9 (Killed); started again' output
+  until_true shows_rollouts
   ends_with 0
   balanced
+  rollouts_of_each 200
   grep -qF '"updates": 200' runs/smoke/summary.json || fail "not 200 updates"
   [ "$(grep -c '"type":"update"' runs/smoke/metrics.jsonl)" = 200 ] || fail "not each update once"
   grep -q '^resumed at update [0-9]' output || fail "the new director does not say where it goes on"
@@ -228,9 +248,8 @@ nccl() {  # by a library made for the tests; then it fails in the midst of a ver
     --set broadcaster.nccl-deadline-seconds=5)
   start_long "${by_nccl[@]}"
   until_true training
-  local address carrier
-  address=$(tr -d '\n ' < runs/smoke/targets.json | sed 's/}},{/\n/g' | sed -n 's/.*"targets":\["\([^"]*\)"\].*"role":"broadcaster".*/\1/p')
-  port=${address##*:}
+  local carrier
+  port=$(port_of broadcaster)
   until_true carried_more nccl 0
   for carrier in stream memfd delta; do [ "$(carried "$carrier")" = 0 ] || fail "$carrier has carried something too"; done
   kill -9 "$(id_of gen-0)"
@@ -280,6 +299,7 @@ rank_killed() {  # the run ends with the model of before
 buffer_killed() {  # the run ends, with the newest model that the director has
   start_long --set network.replay-buffer=127.0.0.1:0
   until_true trains
+  until_true shows_rollouts
   kill -9 "$(id_of replay-buffer)"
   ends_with 1
   grep -qF "the replay buffer's process died: signal 9 (Killed); the run is over" output || fail "no reason"
@@ -384,7 +404,7 @@ serve() {  # NAME ROLE MORE...: by hand, in the background; its id is in $served
 }
 page() {  # PATH, of the director's metrics
   exec 3<> /dev/tcp/127.0.0.1/"$port" || return 1
-  printf 'GET %s HTTP/1.0\r\n\r\n' "$1" >&3
+  printf 'GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n' "$1" >&3
   cat <&3
 }
 answers_well() { [[ $(page /healthz) == 'HTTP/1.1 200 '* ]]; }

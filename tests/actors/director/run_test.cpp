@@ -128,6 +128,7 @@ TEST_CASE("every declared metric that a healthy run moves has moved in what is s
       "troupe_link_fenced_total",
       "troupe_broadcaster_fetched_total",
       "troupe_run_paused",  // nobody asks for it here
+      "troupe_run_rollouts_not_shown_total",
       "troupe_generator_inflight",
       "troupe_generator_partial_resumes_total",
       "troupe_generator_mixed_version_rollouts_total",  // a matter of luck here, as is the next

@@ -59,6 +59,7 @@ caf::behavior idle_conductor(caf::event_based_actor* self, const Director& direc
 
 /// The replay buffer's process, with all of the cast in it, or with an idle conductor.
 struct Buffer {
+  static constexpr std::size_t kShownBytes = 1 << 20;
   explicit Buffer(Config chosen, double away_seconds = 600, bool idle = false)
       : config(std::move(chosen)), materials(gather(config)) {
     DirectorStandInPlan standing;
@@ -66,12 +67,16 @@ struct Buffer {
       standing.stages.push_back({stage.kind, stage.name, stage.updates});
     standing.away_deadline_seconds = away_seconds;
     standing.deadlines = {seconds(1)};
+    standing.shown_bytes_kept = kShownBytes;
     standing.telemetry = run.telemetry.get();
     stand_in = system.spawn(director_stand_in, standing);
     const auto tell = [to = stand_in](const auto& record) {
       caf::anon_send(to, news_atom::value, NewsBody(record));
     };
     run.telemetry->listen({tell, tell, tell, tell});
+    run.telemetry->rollouts()->hand_on([to = stand_in](const ShownRollout& rollout) {
+      caf::anon_send(to, show_atom::value, rollout);
+    });
     OfficePlan door;
     door.listen = "127.0.0.1:0";
     door.limits = patient_limits();
@@ -105,7 +110,7 @@ struct Buffer {
     return why;
   }
 
-  support::TemporaryRun run;
+  ShowingRun run{false};
   Config config;
   Materials materials;
   caf::actor_system_config system_config;
@@ -182,7 +187,7 @@ struct Led {
     return until([&] { return lines("update").size() >= updates; });
   }
 
-  support::TemporaryRun run;
+  ShowingRun run{true};
   Config config;
   Materials materials;
   RunPlan plan;
@@ -315,6 +320,7 @@ TEST_CASE("a run led from another process ends with the model that it has in one
   CHECK(buffer.farewell().empty());
   CHECK(led.model() == model_in_one_process());
   check_files(led);
+  check_shown(led.run);
   const auto events = led.lines("event");  // of both
   CHECK(std::count_if(events.begin(), events.end(), [](const nlohmann::json& event) {
           return event["kind"] == "joined" && event["text"] == "here and gone";
@@ -333,6 +339,7 @@ TEST_CASE("a director whose link is cut goes on where it was") {
   CHECK(led.outcome.failure.empty());
   CHECK(led.model() == model_in_one_process());
   check_files(led);
+  check_shown(led.run);
 }
 
 TEST_CASE("a run goes on without its director and another takes its place with all that was") {
@@ -355,6 +362,7 @@ TEST_CASE("a run goes on without its director and another takes its place with a
   CHECK(buffer.farewell().empty());
   CHECK(second.model() == model_in_one_process());
   check_files(second);
+  check_shown(second.run);
   CHECK(second.lines("evaluation")[0]["pass_rate_sampled"] == before[0]["pass_rate_sampled"]);
   CHECK_FALSE(std::filesystem::exists(second.run.directory / "base"));  // the first has saved it
 }
@@ -370,6 +378,7 @@ TEST_CASE("a director that comes when all stages have ended is told of them agai
   CHECK(second.outcome.failure.empty());
   CHECK(second.model() == model_in_one_process());
   check_files(second);
+  check_shown(second.run);
 }
 
 TEST_CASE("what was measured in the midst of a stage is not measured again") {
@@ -397,6 +406,27 @@ TEST_CASE("a director that has said that the run is over goes with the link") {
     return gone.wait_for(wait *= 2) == std::future_status::ready;
   }));
   CHECK(led.outcome.failure == "");
+}
+
+TEST_CASE("a director counts the rollouts that were forgotten before it came and shows the rest") {
+  Config config = synchronous();
+  config.director.request_deadline_seconds = 600;
+  Buffer buffer(config, 600, true);
+  constexpr std::size_t kEach = 10'000;
+  const std::size_t many = Buffer::kShownBytes / kEach + 20;
+  for (std::uint64_t id = 0; id < many; ++id)
+    buffer.run.telemetry->rollouts()->show(shown_of_bytes(kEach, id));
+  Led led(config, buffer.office->address());
+  REQUIRE(until([&] { return buffer.closed.load(); }));
+  caf::anon_send(buffer.led, stop_atom::value);
+  led.finish();
+  const auto shown = led.run.shown();
+  CHECK(led.run.not_shown("forgotten") >= 20);
+  CHECK(led.run.not_shown("forgotten") < 40);
+  CHECK(led.run.not_shown("refused") == 0);
+  REQUIRE_FALSE(shown.empty());
+  CHECK(shown.size() + static_cast<std::size_t>(led.run.not_shown("forgotten")) == many);
+  CHECK(std::stoul(shown.back().id, nullptr, 16) == many - 1);
 }
 
 TEST_CASE("nothing is taken for stalled while ranks are awaited") {

@@ -66,6 +66,7 @@ struct RelayProcess {
 };
 
 struct StudyProcess {
+  static constexpr std::uint64_t kFrameBytes = 1 << 16;
   /// `gate`: as the learner tells it, "127.0.0.1:0" for where it is; empty: it has none.
   StudyProcess(Chief& of, std::string address, std::optional<wire::TlsFiles> tls = {},
                const std::string& gate = "")
@@ -76,6 +77,7 @@ struct StudyProcess {
     plan.addresses = {std::move(address)};
     plan.tls = std::move(tls);
     plan.limits = patient_limits();
+    plan.limits.frame_bytes = kFrameBytes;
     plan.config_digest = "digest";
     plan.telemetry = run.telemetry.get();
     plan.report = [] { return SiteReport{}; };
@@ -104,7 +106,7 @@ struct StudyProcess {
   }
 
   Chief& chief;
-  support::TemporaryRun run;
+  ShowingRun run{false};
   std::atomic<int> casts = 0;
   caf::actor_system_config config;
   caf::actor_system system{config};

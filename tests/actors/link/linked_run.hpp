@@ -10,6 +10,7 @@
 #include "actors/link/verifier_stand_in.hpp"
 #include "messages/pki/authority.hpp"
 #include "messages/wire/network.hpp"
+#include "tests/actors/link/showing_run.hpp"
 #include "tests/support/small_stage.hpp"
 #include "tests/support/temporary_directory.hpp"
 
@@ -345,7 +346,7 @@ struct Chief {
     return run.telemetry->metrics().counter(metric, label).Value();
   }
 
-  support::TemporaryRun run;
+  ShowingRun run{true};
   SmallStageParts parts;
   std::map<std::string, Enlistment> known;  // the director's, as is castings
   std::uint64_t castings = 0;               // anew, of who had died

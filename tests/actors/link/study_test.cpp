@@ -35,6 +35,7 @@ TEST_CASE("a stage with its learner elsewhere ends with the weights that it has 
   check_stage(chief);
   CHECK(chief.updates == static_cast<std::int32_t>(chief.parts.options.updates));
   CHECK(chief.updates_told().size() == chief.parts.options.updates);  // each once and in order
+  check_shown(chief.run);
   chief.office->dismiss("the run is over");
   CHECK(study.study->wait().kind == SiteEnd::Kind::dismissed);
 }
@@ -97,10 +98,56 @@ TEST_CASE("a learner whose link is cut goes on where it was") {
   }
   check_stage(chief);
   CHECK(study.casts == 1);
+  check_shown(chief.run);
   const auto told = chief.updates_told();
   REQUIRE(told.size() == options.updates);
   for (std::size_t i = 0; i < told.size(); ++i)
     CHECK(told[i].find("\"update\":" + std::to_string(i + 1) + ",") != std::string::npos);
+}
+
+TEST_CASE("rollouts that cannot be shown are counted and hold nothing up") {
+  Chief chief({}, {}, 60, false, true);
+  Role generating(chief, "gen-0", "generator", chief.office->address());
+  Role grading(chief, "ver-0", "verifier", chief.office->address());
+  StudyProcess study(chief, chief.office->address());
+  REQUIRE(until([&] { return chief.enlisted == 3; }));
+  chief.run.telemetry->stage_begins(0, "rl", "rl", 0);
+  chief.begin();
+  REQUIRE(chief.reaches(2));
+  RolloutLog& shown = *study.run.telemetry->rollouts();
+  shown.show(shown_of_bytes(StudyProcess::kFrameBytes));
+  shown.show(shown_of_bytes(StudyProcess::kFrameBytes / 2));
+  check_stage(chief);
+  check_shown(chief.run);
+  CHECK(study.run.not_shown("too_large") == 2);
+  CHECK(study.run.not_shown("refused") == 0);
+  caf::anon_send_exit(chief.trainer, caf::exit_reason::kill);  // nobody there hears it any more
+  REQUIRE(until([&] {
+    shown.show(shown_of_bytes(100));
+    return study.run.not_shown("refused") > 0;
+  }));
+  CHECK(study.run.not_shown("backlog") == 0);
+}
+
+TEST_CASE("a learner that is away keeps no more of what is shown than there is room for") {
+  Chief chief({}, {}, 60, false, true);
+  Role generating(chief, "gen-0", "generator", chief.office->address());
+  Role grading(chief, "ver-0", "verifier", chief.office->address());
+  Forwarder forwarder(chief.office->address());
+  StudyProcess study(chief, forwarder.address());
+  REQUIRE(until([&] { return chief.enlisted == 3; }));
+  chief.run.telemetry->stage_begins(0, "rl", "rl", 0);
+  chief.begin();
+  REQUIRE(chief.reaches(2));
+  forwarder.mute();
+  RolloutLog& shown = *study.run.telemetry->rollouts();
+  constexpr std::size_t kEach = 30'000, kMany = 400;  // 12 MB in all
+  for (std::uint64_t id = 0; id < kMany; ++id) shown.show(shown_of_bytes(kEach, id));
+  REQUIRE(until([&] { return study.run.not_shown("backlog") > kMany / 4; }));
+  CHECK(study.run.not_shown("backlog") < kMany / 2);
+  forwarder.cut();
+  check_stage(chief);
+  CHECK(chief.updates_told().size() == chief.parts.options.updates);
 }
 
 TEST_CASE("a run ends when its learner elsewhere has been away for longer than its lease") {

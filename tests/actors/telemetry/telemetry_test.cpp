@@ -2,9 +2,9 @@
 
 #include "actors/telemetry/rollout_log.hpp"
 #include "tests/actors/telemetry/http_client.hpp"
-#include "tests/actors/telemetry/sample_rollout.hpp"
 #include "tests/actors/telemetry/sample_run.hpp"
 #include "tests/actors/telemetry/temporary_folder.hpp"
+#include "tests/support/shown_rollouts.hpp"
 
 #include <doctest/doctest.h>
 
@@ -352,14 +352,20 @@ TEST_CASE("nobody is expected to move while a run is paused") {
 TEST_CASE("rollouts are written and kept where somebody wants them and can read tokens") {
   const TemporaryFolder folder;
   TelemetryOptions options = quiet_options(folder);
-  options.rollouts_per_update = 2;
   CHECK(Telemetry(options).rollouts() == nullptr);
-  options.token_text = [](std::int32_t token) { return std::to_string(token); };
+  options.rollouts_per_update = 2;
+  Telemetry(options).rollouts()->show(support::shown());
+  CHECK_FALSE(std::filesystem::exists(folder.path / "rollouts.jsonl"));
+  options.token_text = [](std::int32_t token) { return token < 9 ? std::to_string(token) : ""; };
   Telemetry telemetry(options);
   REQUIRE(telemetry.rollouts() != nullptr);
-  telemetry.rollouts()->add(sample_rollout(1, 0.5));
+  telemetry.rollouts()->show(support::shown());  // has a token 9
+  telemetry.rollouts()->show(support::shown({.tokens = {1, 2, 3}, .reward = 0.5f}));
+  CHECK(lines_of(folder, "rollouts.jsonl").size() == 1);
   CHECK(lines_of(folder, "rollouts.jsonl").at(0)["reward"] == 0.5);
-  CHECK(telemetry.rollouts()->terms().piece(7) == "7");
+  CHECK(
+      telemetry.scrape().find("troupe_run_rollouts_not_shown_total{reason=\"unknown_token\"} 1") !=
+      std::string::npos);
 }
 
 TEST_CASE("many actors may report at once") {

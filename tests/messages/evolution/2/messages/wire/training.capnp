@@ -5,12 +5,14 @@
 #   LearnerSite    <-- begin, stop --------  (a stand-in actor)
 #                  --- take, settle ------>  BatchSource       batches, written into the caller's BatchSink
 #                  <-- next ---------------  WeightSource      of the learner: each version, and what a stage ended with
-#                  --- trained, ended ---->  LearnerPost       what the run is told
+#                  --- show, trained, ended -> LearnerPost     what the run is told
 #
-# Every call may be repeated after a lost link: take and settle by the batch, records by their sequence, ended by its cast.
+# Every call may be repeated after a lost link: take and settle by the batch, records and what is shown by their sequences,
+# ended by its cast.
 
 using Cxx = import "/capnp/c++.capnp";
 using Roles = import "/messages/wire/roles.capnp";
+using Shown = import "/messages/shown_rollout.capnp";
 $Cxx.namespace("troupe::wire");
 
 struct TrainedReport {
@@ -128,6 +130,9 @@ interface LearnerPost {
   # Sequences of both kinds of record ascend by one in a cast; one that came before is taken as heard.
   supervised @3 (sequence :UInt64, record :SupervisedRecord) -> ();
   ended @4 (cast :UInt64, outcome :LearnerOutcome) -> ();
+  show @5 (sequence :UInt64, rollout :Shown.ShownRollout) -> ();
+  # A rollout of an update, before its record. Sequences of their own ascend in a cast, with gaps where some were left out;
+  # one that came before is taken as heard.
 }
 
 interface LearnerSite {
