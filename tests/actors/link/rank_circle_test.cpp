@@ -96,6 +96,25 @@ TEST_CASE("a rank that leaves is lost to the others and named") {
   CHECK(has(lost, "rank 1"));
 }
 
+TEST_CASE("who watches hears of a rank that is gone and of none that goes when the run is over") {
+  const Ranks ranks(3);
+  std::vector<std::future<std::unique_ptr<RankCircle>>> others;
+  for (const int rank : {1, 2})
+    others.push_back(std::async(std::launch::async, [plan = ranks.plan(rank)] {
+      return std::make_unique<RankCircle>(plan);
+    }));
+  RankCircle zero(ranks.plan(0));
+  auto one = others[0].get(), two = others[1].get();
+  std::promise<int> heard, later;
+  zero.watch([&](int rank) { heard.set_value(rank); });  // of a second rank it would throw
+  two.reset();
+  CHECK(heard.get_future().get() == 2);
+  zero.watch([&](int rank) { later.set_value(rank); });
+  CHECK(later.get_future().get() == 2);
+  zero.at_peace();
+  one.reset();
+}
+
 TEST_CASE(
     "a rank with another config or model or number or certificate is refused with the reason") {
   CHECK(has(refusal([](RankCirclePlan& plan) { plan.config_digest = "another"; }),
