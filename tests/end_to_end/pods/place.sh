@@ -1,9 +1,7 @@
 # shellcheck shell=bash disable=SC2154  # read by pods.sh, which sets work, top, here, troupe, overlay, updates
 # What the pods of an overlay find when they start: the image, Secrets and ConfigMaps as folders, volumes, networks.
 
-# Where limits cannot be raised, and control groups are of two kinds, podman's defaults do not start a container, and runsc
-# makes no groups. runsc of Debian 12 takes the network of a pod for the machine's on Linux 6.12 and newer, and refuses to
-# take it over; so it asks the kernel for sockets, of the pod's own network.
+# Where limits cannot be raised, and control groups are of two kinds, podman's defaults do not start a container.
 write_containers_conf() {
   cat > "$work/containers.conf" <<TEXT
 [containers]
@@ -15,10 +13,27 @@ events_logger = "file"
 [engine.runtimes]
 runsc = ["$work/runsc"]
 TEXT
-  # shellcheck disable=SC2016  # for that script
-  printf '#!/bin/sh\nexec %s --network=host --ignore-cgroups "$@"\n' "$(command -v runsc)" > "$work/runsc"
+  write_runsc > "$work/runsc"
   chmod 755 "$work/runsc"
   export CONTAINERS_CONF=$work/containers.conf
+}
+# runsc as podman can use it. Control groups are left alone, as above. runsc of Debian 12 takes the network of a pod for the
+# machine's on Linux 6.12 and newer, and refuses to take it over; so it asks the kernel for sockets, of the pod's own network.
+# For runsc the containers of a pod are one process, which podman's monitor of the second one takes for gone, and kills: so each
+# has a sandbox of its own.
+write_runsc() {
+  cat <<TEXT
+#!/usr/bin/env bash
+set -euo pipefail
+for ((i = 1; i < \$#; i++)); do
+  [ "\${!i}" = --bundle ] || continue
+  next=\$((i + 1))
+  spec=\${!next}/config.json
+  jq 'del(.annotations["io.kubernetes.cri-o.ContainerType"])' "\$spec" > "\$spec.new"
+  mv "\$spec.new" "\$spec"
+done
+exec $(command -v runsc) --network=host --ignore-cgroups "\$@"
+TEXT
 }
 clean_up() {
   local name
