@@ -44,8 +44,9 @@ part names names
 part benches ninja -C "$build" benches
 part nccl-bench "$build/tests/bench/weights/troupe_nccl_bench" --library "$build/tests/gpu/transport/libtroupe_fake_nccl.so" 64
 part joins tests/bench/joins.sh
-part pods tests/end_to_end/pods.sh "$build/troupe"
-part pods-cert-manager tests/end_to_end/pods.sh "$build/troupe" cert-manager
+for overlay in cpu-demo single-node hardened cert-manager ranks ranks-cert-manager; do
+  part "pods-$overlay" tests/end_to_end/pods.sh "$build/troupe" "$overlay"
+done
 if command -v chromium chromedriver > /dev/null; then
   part dashboard tests/end_to_end/dashboard.sh "$build/troupe"
 else

@@ -56,7 +56,8 @@ class Conduction {
   Pulse& pulse_;  // rests while it waits for messages
   Learner learner_;
   std::string learner_name_ = "learner";  // of its activity: another process has its own
-  bool learner_alive_ = false, stopping_ = false, over_ = false;
+  std::uint64_t learner_lease_ = 0;       // of its stay, in another process
+  bool learner_alive_ = false, learner_begun_ = false, stopping_ = false, over_ = false;
   std::string failure_;                     // nothing begins any more
   Weights newest_;                          // empty: those the run began with
   std::optional<std::uint32_t> next_, on_;  // stages
@@ -91,9 +92,15 @@ void Conduction::wait_for_study() {
   }
 }
 
-/// The first one stays the learner of the run; its state is nowhere else.
+/// From its first stage on it stays the learner of the run: its state is nowhere else. Before that one that joins anew takes the
+/// place of one that is gone.
 void Conduction::enlist_learner(const Enlistment& enlistment) {
-  if (learner_) return;
+  if (learner_ && (learner_begun_ || enlistment.lease == learner_lease_)) return;
+  if (learner_) {
+    self_->demonitor(learner_.address());
+    self_->send_exit(learner_, caf::exit_reason::user_shutdown);
+  }
+  learner_lease_ = enlistment.lease;
   learner_name_ = enlistment.name;
   const caf::actor stand_in =
       self_->spawn(learner_stand_in,
@@ -152,6 +159,7 @@ void Conduction::run_stage(std::uint32_t index) {
 }
 
 void Conduction::begin_learner(LearnerPlan plan) {
+  learner_begun_ = true;
   caf::anon_send(learner_, begin_atom::value, std::make_shared<const LearnerPlan>(std::move(plan)));
 }
 

@@ -8,7 +8,10 @@
 #include "gpu/training/lag.hpp"
 
 #include <algorithm>
+#include <caf/actor_cast.hpp>
 #include <caf/sec.hpp>
+#include <caf/send.hpp>
+#include <caf/system_messages.hpp>
 #include <exception>
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
@@ -80,6 +83,7 @@ void LearnerState::begin(Self self, LearnerSetup setup, Conductor conductor) {
     activity_->enter(kWaitForRanks, false);
     try {
       peers_ = setup_.peers();
+      end_with_a_rank();
       setup_.ranks.meet = [peers = peers_] { return peers->communicator(); };
     } catch (const std::exception& error) {
       apart_ = error.what();
@@ -91,6 +95,17 @@ void LearnerState::begin(Self self, LearnerSetup setup, Conductor conductor) {
   const auto weights = std::make_shared<const std::vector<float>>(std::move(setup_.weights));
   lost(team_->run([weights](int, gpu::TrainingEngine& engine) { engine.load(weights->data()); }));
   activity_->enter("wait for stage", false);
+}
+
+/// Of a run that has begun the next task tells why it ends. Before that nobody asks, and a rank that starts again would find no
+/// place among those that have met: so all start again.
+void LearnerState::end_with_a_rank() {
+  peers_->watch([own = self_->address(), begun = begun_](int rank) {
+    const auto learner = caf::actor_cast<caf::actor>(own);
+    if (*begun || !learner) return;
+    const std::string why = "rank " + std::to_string(rank) + " was lost before the first stage";
+    caf::anon_send(learner, caf::exit_msg{own, make_error(Errc::link_lost, why)});
+  });
 }
 
 /// Has all ranks do the work. False if a rank was lost: a stage under way has ended then, with the
@@ -124,6 +139,7 @@ Weights LearnerState::snapshot() const {
 }
 
 void LearnerState::begin_stage(const LearnerPlanPtr& plan) {
+  *begun_ = true;
   plan_ = plan;
   update_ = refused_ = refused_in_a_row_ = empty_in_a_row_ = 0;
   stopping_ = false;

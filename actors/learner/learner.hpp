@@ -11,6 +11,7 @@
 #include "gpu/training/policy_update.hpp"
 #include "gpu/training/rank_team.hpp"
 
+#include <atomic>
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
 #include <functional>
@@ -95,6 +96,7 @@ class LearnerState {
               double train_seconds);
   std::vector<GapPart> gap_parts(const std::vector<gpu::TrainingGroup>& groups) const;
   // both
+  void end_with_a_rank();
   bool together(RankTask task, const std::shared_ptr<RankResult>& result = {});
   bool lost(const std::string& why);
   Weights snapshot() const;
@@ -112,7 +114,9 @@ class LearnerState {
   std::int32_t update_ = 0, refused_ = 0, refused_in_a_row_ = 0, empty_in_a_row_ = 0;
   PolicyVersion version_ = 0;
   bool stopping_ = false, lost_ = false;
-  std::string apart_;  // why the ranks did not meet; empty: they did
+  std::shared_ptr<std::atomic<bool>> begun_ =
+      std::make_shared<std::atomic<bool>>(false);  // a stage
+  std::string apart_;                              // why the ranks did not meet; empty: they did
   TrainedReport report_;
   Weights published_;
   gpu::FlatWeights reference_;

@@ -53,6 +53,7 @@ class CirclePeers final : public RankPeers {
       static_cast<void>(stream->receive(bytes_of(word), until));
   }
   std::shared_ptr<gpu::Communicator> communicator() override { return circle_.communicator(); }
+  void watch(std::function<void(int rank)> lost) override { circle_.watch(std::move(lost)); }
   std::string tell(const RankTask& task) override {
     capnp::MallocMessageBuilder message;
     write(task, message.initRoot<wire::RankTask>());

@@ -90,10 +90,10 @@ RankCircle::RankCircle(const RankCirclePlan& plan) {
   if (!accord.refusal.empty()) throw std::runtime_error(accord.refusal);
   if (plan.agreed) plan.agreed(accord.why);
   communicator_ = accord.nccl ? over_nccl(plan, *accord.nccl) : over_ring(plan);
+  thread_->post([meeting = meeting_](wire::Loop&) { meeting->settle(); });
 }
 
 std::shared_ptr<gpu::Communicator> RankCircle::over_ring(const RankCirclePlan& plan) {
-  thread_->post([meeting = meeting_](wire::Loop&) { meeting->settle({}); });
   const int ranks = static_cast<int>(plan.addresses.size());
   return gpu::make_ring_communicator({plan.rank, ranks, next_, previous_}, plan.deadline);
 }
@@ -107,13 +107,19 @@ std::shared_ptr<gpu::Communicator> RankCircle::over_nccl(const RankCirclePlan& p
       gpu::make_nccl_communicator(plan.nccl->api, {plan.rank, ranks, id},
                                   plan.nccl->device->stream(), plan.deadline),
       plan.nccl->device);
-  thread_->post([meeting = meeting_, group = std::weak_ptr(made), peace = peace_](wire::Loop&) {
-    meeting->settle([group, peace](int rank) {
-      const auto lost = group.lock();
-      if (lost && !*peace) lost->abort("the connection to rank " + std::to_string(rank) + " ended");
-    });
+  watch([group = std::weak_ptr(made)](int rank) {
+    if (const auto lost = group.lock())
+      lost->abort("the connection to rank " + std::to_string(rank) + " ended");
   });
   return made;
+}
+
+void RankCircle::watch(std::function<void(int rank)> lost) {
+  thread_->post([meeting = meeting_, lost = std::move(lost), peace = peace_](wire::Loop&) {
+    meeting->watch([lost, peace](int rank) {
+      if (!*peace) lost(rank);
+    });
+  });
 }
 
 RankCircle::~RankCircle() {

@@ -52,6 +52,8 @@ class RankCircle {
   std::shared_ptr<gpu::Communicator> communicator() const { return communicator_; }
   /// What tasks go over. Rank 0: to rank 1, 2, ...; others: from rank 0 alone.
   const std::vector<std::shared_ptr<gpu::ByteStream>>& tasks() const { return tasks_; }
+  /// `lost` hears, on another thread, of each rank a connection of which ends, or has.
+  void watch(std::function<void(int rank)> lost);
   /// From here on nobody is lost who hangs up: the run is over.
   void at_peace() { *peace_ = true; }
 

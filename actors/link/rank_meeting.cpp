@@ -62,15 +62,13 @@ std::future<RankMeeting::Met> RankMeeting::meet(wire::Courier& courier) {
            " s (network.join-deadline-seconds)" +
            (last_problem_.empty() ? "" : "; " + last_problem_));
   }));
-  tasks_.add(watch());
+  tasks_.add(look_after());
   return met_.get_future();
 }
 
-void RankMeeting::settle(OnLoss on_loss) {
-  settled_ = true;
-  on_loss_ = std::move(on_loss);
-  for (const int rank : std::exchange(lost_, {}))
-    if (on_loss_) on_loss_(rank);
+void RankMeeting::watch(OnLoss on_loss) {
+  for (const int rank : lost_) on_loss(rank);
+  watching_.push_back(std::move(on_loss));
 }
 
 kj::Promise<void> RankMeeting::accept() {
@@ -201,8 +199,8 @@ void RankMeeting::ended(Who who, const std::shared_ptr<gpu::ByteStream>& stream)
   if (!done_) return lose(who, stream);
   const auto is_it = [&](const auto& given) { return given.lock() == stream; };
   if (!stream || std::none_of(given_out_.begin(), given_out_.end(), is_it)) return;
-  if (on_loss_) return on_loss_(who.second);
-  lost_.insert(who.second);
+  if (!lost_.insert(who.second).second) return;
+  for (const OnLoss& on_loss : watching_) on_loss(who.second);
 }
 
 /// Before all have met a rank may start again.
@@ -213,7 +211,7 @@ void RankMeeting::lose(Who who, const std::shared_ptr<gpu::ByteStream>& stream) 
   if (expected_.to.contains(who)) tasks_.add(reach(who.first, who.second));
 }
 
-kj::Promise<void> RankMeeting::watch() {
+kj::Promise<void> RankMeeting::look_after() {
   if (settled_ || !plan_.given_up) return kj::READY_NOW;
   if (*plan_.given_up) {
     constexpr const char* kWhy = "the process was asked to leave";
@@ -221,7 +219,7 @@ kj::Promise<void> RankMeeting::watch() {
     for (const auto& given : given_out_)
       if (const auto stream = given.lock()) stream->close(kWhy);
   }
-  return timer_.afterDelay(wire::duration(kRedialSeconds)).then([this] { return watch(); });
+  return timer_.afterDelay(wire::duration(kRedialSeconds)).then([this] { return look_after(); });
 }
 
 void RankMeeting::finish_if_complete() {

@@ -46,8 +46,10 @@ class RankMeeting final : private kj::TaskSet::ErrorHandler {
 
   /// Once: all connections, or what is wrong.
   std::future<Met> meet(wire::Courier& courier);
-  /// Nobody waits here for others any more. `on_loss` hears, on the loop, of ranks whose connections end.
-  void settle(OnLoss on_loss);
+  /// Nobody waits here for others any more.
+  void settle() { settled_ = true; }
+  /// `on_loss` hears, on the loop, of each rank a connection of which ends or has ended.
+  void watch(OnLoss on_loss);
 
  private:
   using Io = kj::Own<kj::AsyncIoStream>;
@@ -68,7 +70,7 @@ class RankMeeting final : private kj::TaskSet::ErrorHandler {
   void take(Who who, Io io);
   void ended(Who who, const std::shared_ptr<gpu::ByteStream>& stream);
   void lose(Who who, const std::shared_ptr<gpu::ByteStream>& stream);
-  kj::Promise<void> watch();
+  kj::Promise<void> look_after();
   void finish_if_complete();
   std::string missing() const;
   void fail(const std::string& why);
@@ -91,8 +93,8 @@ class RankMeeting final : private kj::TaskSet::ErrorHandler {
   std::promise<Met> met_;
   std::vector<std::weak_ptr<gpu::ByteStream>> given_out_;
   bool settled_ = false;
-  OnLoss on_loss_;      // empty: nobody wants to know
-  std::set<int> lost_;  // ranks, before somebody did
+  std::vector<OnLoss> watching_;
+  std::set<int> lost_;  // ranks, once all had met
   kj::TaskSet tasks_{*this};
 };
 

@@ -62,6 +62,14 @@ class Overlay:
         made = {c["spec"]["secretName"] for c in self.of("Certificate") if not c["spec"].get("isCA")}
         return made | {each["metadata"]["name"] for each in self.of("Secret")}
 
+    def mounted(self, workload):
+        """(Secret, {name of a file: key of it, or the file itself}) of what its pods mount, by name or projected."""
+        for volume in pod_of(workload)["spec"].get("volumes", []):
+            parts = [dict(volume["secret"], name=volume["secret"]["secretName"])] if "secret" in volume else []
+            for each in parts + [s["secret"] for s in volume.get("projected", {}).get("sources", []) if "secret" in s]:
+                data = (self.named("Secret", each["name"]) or {}).get("data", {})
+                yield each["name"], {i["path"]: i["key"] for i in each["items"]} if "items" in each else {key: key for key in data}
+
     def config(self):
         for each in self.of("ConfigMap"):
             if "config.toml" in each.get("data", {}):
@@ -124,7 +132,8 @@ def objects(overlay):
 
 def certificates(overlay):
     """cert-manager's: a certificate speaks for the role whose pods mount it, and for the names that the others dial."""
-    dialled = {to for _, to, _ in overlay.role_edges()}
+    dialled = {to: to for _, to, _ in overlay.role_edges()}
+    dialled |= {host.split(".")[0]: host for host, _ in overlay.rank_addresses()}
     for each in overlay.of("Certificate"):
         spec = each["spec"]
         if not overlay.named("Issuer", spec["issuerRef"]["name"]):
@@ -132,14 +141,14 @@ def certificates(overlay):
         if spec.get("isCA"):
             continue
         uris = spec.get("uris", [])
-        identity = re.fullmatch(r"troupe://([a-z-]+)/[a-z0-9-]+\*?", uris[0]) if len(uris) == 1 else None
-        mounting = {labels_of(w)[NAME] for w in overlay.workloads for v in pod_of(w)["spec"]["volumes"]
-                    if v.get("secret", {}).get("secretName") == spec["secretName"]}
-        if not identity or mounting - {identity[1]}:
+        identity = re.fullmatch(r"troupe://([a-z-]+)/([a-z0-9-]+\*?)", uris[0]) if len(uris) == 1 else None
+        mounting = {labels_of(w)[NAME] for w in overlay.workloads for name, _ in overlay.mounted(w) if name == spec["secretName"]}
+        if not identity or {SERVES_AS.get(name, name) for name in mounting} - {identity[1]}:
             yield each, f"does not speak for {', '.join(sorted(mounting)) or 'anybody'}"
-        for name in mounting & dialled:
-            if name not in spec.get("dnsNames", []) or "server auth" not in spec["usages"]:
-                yield each, f"{name} is dialled, and this is not for it"
+            continue
+        for name in {identity[2]} & set(dialled):
+            if dialled[name] not in spec.get("dnsNames", []) or "server auth" not in spec["usages"]:
+                yield each, f"{dialled[name]} is dialled, and this is not for it"
     if overlay.of("Certificate"):
         for each in overlay.workloads:
             if "--set=network.revocation-list=false" not in pod_of(each)["spec"]["containers"][0]["args"]:
@@ -186,6 +195,10 @@ def volumes(overlay, spec):
         for source in volume.get("projected", {}).get("sources", []):
             if "serviceAccountToken" in source:
                 yield "mounts an API token"
+            if "secret" in source and volume["projected"].get("defaultMode") != 0o400:
+                yield f"the keys in {volume['name']} are readable by more than their owner"
+            if "secret" in source and source["secret"]["name"] not in overlay.secrets():
+                yield f"Secret {source['secret']['name']} does not exist"
 
 
 def containers(spec):
@@ -304,11 +317,15 @@ def ranks(overlay):
     service = overlay.named("Service", spec["serviceName"])
     if service and not service["spec"].get("publishNotReadyAddresses"):
         yield service, "hides ranks until they are ready, and they are ready once they have met"
-    mounted = {v["secret"]["secretName"] for v in pod_of(workload)["spec"]["volumes"] if "secret" in v}
-    keys = {key for each in overlay.of("Secret") if each["metadata"]["name"] in mounted for key in each.get("data", {})}
+    files = {file: secret for secret, known in overlay.mounted(workload) for file in known}
+    issued = {c["spec"]["secretName"]: c["spec"].get("uris", []) for c in overlay.of("Certificate")}
     for name in names:
-        if not {f"{name}.pem", f"{name}.key"} <= keys:
+        if not {"ca.pem", f"{name}.pem", f"{name}.key"} <= set(files):
             yield workload, f"{name} has no certificate"
+        elif files[f"{name}.pem"] != files[f"{name}.key"]:
+            yield workload, f"{name} has the key of another certificate"
+        elif issued and issued.get(files[f"{name}.pem"]) != [f"troupe://learner/{name}"]:
+            yield workload, f"the certificate of {name} says that it is another"
 
 
 def selectors(overlay):

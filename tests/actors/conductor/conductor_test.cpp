@@ -30,6 +30,14 @@ namespace {
 
 struct Performance {
   explicit Performance(Config chosen) : config(std::move(chosen)), materials(gather(config)) {
+    if (config.network.learner_apart()) {
+      OfficePlan open;
+      open.listen = "127.0.0.1:0";
+      open.learner_apart = true;
+      open.telemetry = files.telemetry.get();
+      office = std::make_unique<Office>(open);
+      plan.office = office.get();
+    }
     plan.config = &config;
     plan.materials = &materials;
     plan.backends = support::bigram_backends();
@@ -73,6 +81,7 @@ struct Performance {
   std::vector<StageEndPtr> ends;
   std::vector<PolicyVersion> versions;
   std::condition_variable changed;
+  std::unique_ptr<Office> office;  // null: everything is in this process
   caf::actor_system_config system_config;
   caf::actor_system system{system_config};
   caf::actor listener;
@@ -133,6 +142,33 @@ void enlist(Performance& performance, const std::string& name,
             const std::shared_ptr<IdleSeat>& seat) {
   const Enlistment enlistment{name, (7ULL << 32) | 1, seat, nullptr, nullptr, nullptr};
   caf::anon_send(caf::actor_cast<caf::actor>(performance.leader), enlisted_atom::value, enlistment);
+}
+
+/// A learner's process that takes its part and does nothing.
+struct IdleStudy final : LearnerSeat {
+  void begin(const CallSheet&, const caf::actor& on_behalf, const ReplayBuffer&,
+             Answer<caf::unit_t> answer) override {
+    answer.give(caf::unit_t{});
+    const std::lock_guard lock(mutex);
+    stand_in = on_behalf;
+  }
+  void stop(Answer<caf::unit_t> answer) override { answer.give(caf::unit_t{}); }
+  void next_weights(std::uint64_t, Answer<Weights>) override {}
+  void release(std::uint64_t) override {}
+  caf::actor take_stand_in() {
+    const std::lock_guard lock(mutex);
+    return std::exchange(stand_in, nullptr);
+  }
+
+  std::mutex mutex;  // guards what is below
+  caf::actor stand_in;
+};
+
+std::shared_ptr<IdleStudy> enlisted_learner(Performance& performance, std::uint64_t lease) {
+  const auto seat = std::make_shared<IdleStudy>();
+  const Enlistment enlistment{"learner", lease, nullptr, nullptr, nullptr, seat};
+  caf::anon_send(caf::actor_cast<caf::actor>(performance.leader), enlisted_atom::value, enlistment);
+  return seat;
 }
 
 Config endless_rollouts() {
@@ -229,6 +265,23 @@ TEST_CASE("a role elsewhere whose link is lost is not cast anew before it is bac
   CHECK(seat->casts.size() == 1);
   enlist(performance, "far", seat);
   REQUIRE(seat->cast_times(2));
+}
+
+TEST_CASE(
+    "a learner elsewhere that joins anew takes the place of one that is gone until a stage "
+    "begins") {
+  Config config = support::small_config();
+  config.network.learner = "apart";
+  Performance performance(config);
+  const auto gone = enlisted_learner(performance, 1), here = enlisted_learner(performance, 2);
+  performance.begin(0);
+  caf::actor stand_in;
+  REQUIRE(eventually([&] { return (stand_in = here->take_stand_in()) != nullptr; }));
+  CHECK(gone->take_stand_in() == nullptr);
+  const auto late = enlisted_learner(performance, 3);
+  caf::anon_send(stand_in, lost_atom::value, std::string("silent"));
+  CHECK(performance.end(1)->failure.starts_with("the learner died: link_lost: silent"));
+  CHECK(late->take_stand_in() == nullptr);
 }
 
 TEST_CASE("a stage that is closed accounts for what there was and names the reason") {

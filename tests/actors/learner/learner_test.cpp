@@ -1,6 +1,8 @@
 #include "actors/learner/learner.hpp"
 
+#include "actors/errors.hpp"
 #include "gpu/error.hpp"
+#include "gpu/transport/thread_communicator.hpp"
 #include "tests/support/actor_fixture.hpp"
 #include "tests/support/bigram.hpp"
 #include "tests/support/rollouts.hpp"
@@ -8,6 +10,7 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -117,6 +120,47 @@ struct NoRanks : LearnerFixture {
           throw std::runtime_error("rank 2 has not come");
         }) {}
 };
+
+/// A circle of rank 0 alone, of which the test says who is lost.
+struct LonelyPeers final : RankPeers {
+  std::shared_ptr<gpu::Communicator> communicator() override {
+    return std::move(gpu::make_thread_communicators(1, std::chrono::seconds(60)).front());
+  }
+  void watch(std::function<void(int rank)> told) override { lost = std::move(told); }
+  std::string tell(const RankTask&) override { return says; }
+  std::string last_words() override { return ""; }
+  std::function<void(int rank)> lost;
+  std::string says;
+};
+struct Lonely : LearnerFixture {
+  explicit Lonely(std::shared_ptr<LonelyPeers> all = std::make_shared<LonelyPeers>())
+      : LearnerFixture(1, bigram, [all] { return all; }), peers(std::move(all)) {
+    watcher = keep(system.spawn([this](caf::event_based_actor* own) -> caf::behavior {
+      own->monitor(actor);
+      own->set_down_handler([this](const caf::down_msg& down) { why = describe(down.reason); });
+      return {[](caf::put_atom) {}};
+    }));
+    settle();
+  }
+  std::shared_ptr<LonelyPeers> peers;
+  caf::actor watcher;
+  std::string why;
+};
+
+TEST_CASE_FIXTURE(Lonely,
+                  "a learner that waits for its first stage ends with a rank that is lost") {
+  peers->lost(2);
+  settle();
+  CHECK(why == "link_lost: rank 2 was lost before the first stage");
+}
+
+TEST_CASE_FIXTURE(Lonely, "a rank that is lost once a run has begun ends the stage that needs it") {
+  CHECK(run(counting_up(1)).failure.empty());
+  peers->lost(2);
+  peers->says = "rank 2: the connection ended";
+  CHECK(run(counting_up(1)).failure == "the update was stopped: rank 2: the connection ended");
+  CHECK(why.empty());
+}
 
 TEST_CASE_FIXTURE(NoRanks, "ranks that do not meet end the stage with the reason") {
   const LearnerOutcome& outcome = run(counting_up(50));

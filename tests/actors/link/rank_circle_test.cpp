@@ -96,6 +96,30 @@ TEST_CASE("a rank that leaves is lost to the others and named") {
   CHECK(has(lost, "rank 1"));
 }
 
+TEST_CASE("who watches hears of a rank that is gone and of none that goes when the run is over") {
+  const Ranks ranks(3);
+  std::vector<std::future<std::unique_ptr<RankCircle>>> others;
+  for (const int rank : {1, 2})
+    others.push_back(std::async(std::launch::async, [plan = ranks.plan(rank)] {
+      return std::make_unique<RankCircle>(plan);
+    }));
+  RankCircle zero(ranks.plan(0));
+  auto one = others[0].get(), two = others[1].get();
+  std::promise<int> heard, later;
+  const auto first_of = [](std::promise<int>& told) {
+    auto rank = told.get_future();
+    REQUIRE(rank.wait_for(std::chrono::seconds(60)) == std::future_status::ready);
+    return rank.get();
+  };
+  zero.watch([&](int rank) { heard.set_value(rank); });  // of a second rank it would throw
+  two.reset();
+  CHECK(first_of(heard) == 2);
+  zero.watch([&](int rank) { later.set_value(rank); });
+  CHECK(first_of(later) == 2);
+  zero.at_peace();
+  one.reset();
+}
+
 TEST_CASE(
     "a rank with another config or model or number or certificate is refused with the reason") {
   CHECK(has(refusal([](RankCirclePlan& plan) { plan.config_digest = "another"; }),
