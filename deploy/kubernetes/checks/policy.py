@@ -16,6 +16,8 @@ ONE_ONLY = {"director", "replay-buffer", "learner", "broadcaster"}
 NEVER_EVICTED = {"replay-buffer", "learner", "learner-rank"}
 VOLUMES = {"configMap", "secret", "emptyDir", "persistentVolumeClaim", "projected"}
 SERVES_AS = {"learner-rank": "learner"}  # where the pods' name is not their role
+# By deploy/prometheus/kubernetes.yml and the monitors of the overlay monitoring.
+SCRAPED_LABELS = {"job", "run", "role", "instance", "namespace", "pod"}
 SHORTEST_GRACE = {"director": 120, "replay-buffer": 120, "learner": 300, "learner-rank": 300}  # seconds: an update, what is saved, a report
 
 
@@ -379,22 +381,25 @@ def metrics_in(query):
 
 
 def adapted(overlay):
-    """(rules, name) of every metric that prometheus-adapter is to give; without a name of its own, that of its series."""
+    """(rules, name, sources, labels) of every metric that prometheus-adapter is to give; without a name of its own, that of its series."""
     for each in overlay.of("ConfigMap"):
-        for rule in (yaml.safe_load(each.get("data", {}).get("adapter-rules.yaml", "{}")) or {}).get("rules", []):
+        given = yaml.safe_load(each.get("data", {}).get("adapter-rules.yaml", "{}")) or {}
+        for rule in given.get("rules", []) + given.get("externalRules", []):
+            labels = set(re.findall(r'(\w+)!=""', rule["seriesQuery"]))
             for name in metrics_in(rule["seriesQuery"]):
-                yield each, rule.get("name", {}).get("as", name), [name, *metrics_in(rule["metricsQuery"])]
+                yield each, rule.get("name", {}).get("as", name), [name, *metrics_in(rule["metricsQuery"])], labels
 
 
 def signals(overlay):
     """Whoever scales by what nobody exports never scales, and says nothing."""
     given = set()
-    for each, name, sources in adapted(overlay):
+    for each, name, sources, labels in adapted(overlay):
         given.add(name)
+        yield from ((each, f"wants the label {label}, which no scrape gives") for label in sorted(labels - SCRAPED_LABELS))
         yield from ((each, f"asks for {source}, which nobody exports") for source in sources if source not in overlay.exported)
     for each in overlay.of("HorizontalPodAutoscaler"):
         for metric in each["spec"].get("metrics", []):
-            source = metric.get("object") or metric.get("pods") or {}
+            source = metric.get("object") or metric.get("pods") or metric.get("external") or {}
             name = source.get("metric", {}).get("name")
             if name not in given:
                 yield each, f"scales by {name}, which the adapter does not give"
