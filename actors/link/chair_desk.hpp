@@ -11,6 +11,7 @@
 #include <kj/async.h>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <variant>
 
@@ -57,6 +58,7 @@ class ChairDesk final : private kj::TaskSet::ErrorHandler {
   kj::Promise<void> spoken(wire::DirectorPost::Client post, const Word& word);
   void read_on();
   void came(const Page& page);
+  void hear_of(capnp::List<wire::ActorTime>::Reader actors);
   Past past() const;
   void hear();
   void hear(const News& news);
@@ -93,6 +95,7 @@ class ChairDesk final : private kj::TaskSet::ErrorHandler {
   std::optional<std::uint32_t> stage_on_;   // whose end has not been heard yet
   std::optional<StageEnded> ended_;         // heard, and its weights have not come yet
   std::map<PolicyVersion, std::int32_t> published_;  // updates of the stage, not told yet
+  std::set<std::string> actors_;                     // of the newest page
   Weights newest_;
   bool pulling_ = false;
   std::optional<WeightIntake> intake_;

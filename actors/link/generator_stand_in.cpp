@@ -153,7 +153,7 @@ caf::result<GeneratorTotals> GeneratorStandInState::stop() {
   auto promise = self_->make_response_promise<GeneratorTotals>();
   plan_.seat->end({self_, [this, promise](const caf::expected<SiteTotals>& totals) mutable {
                      if (totals) {
-                       plan_.telemetry->activity(plan_.name).report(totals->time);
+                       plan_.telemetry->peer_spent(plan_.name, totals->time);
                        promise.deliver(totals->generated);
                      } else {
                        promise.deliver(totals.error());

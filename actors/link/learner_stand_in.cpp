@@ -86,7 +86,7 @@ bool LearnerStandInState::record(std::uint64_t sequence, const LearnerNews& news
 bool LearnerStandInState::ended(std::uint64_t cast, const RemoteOutcome& outcome) {
   if (!stage_ || cast != sheet_.cast) return true;
   outcome_ = outcome;
-  plan_.telemetry->activity(plan_.name).report(outcome.time);
+  plan_.telemetry->peer_spent(plan_.name, outcome.time);
   end_stage();
   return true;
 }

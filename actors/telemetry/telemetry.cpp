@@ -63,7 +63,7 @@ void Telemetry::stage_begins(std::int32_t index, const std::string& kind, const 
                              std::int32_t updates) {
   {
     const std::lock_guard lock(state_->actors_mutex);
-    for (const auto& [actor, log] : state_->actors) log->mark();
+    for (const auto& [actor, one] : state_->actors) one.log->mark();
   }
   if (state_->lineage) state_->lineage->stage_begins(index);
   if (state_->plays("director")) export_stage(state_->metrics, index, updates);

@@ -101,8 +101,8 @@ double Telemetry::State::wall_time(double seconds) const {
 std::vector<std::pair<std::string, ActorTime>> Telemetry::State::actor_times() const {
   const std::lock_guard lock(actors_mutex);
   std::vector<std::pair<std::string, ActorTime>> times;
-  for (const auto& [name, log] : actors) {
-    const ActorTime time = log->totals_since_mark();
+  for (const auto& [name, one] : actors) {
+    const ActorTime time = one.log->totals_since_mark();
     if (time.busy_seconds + time.idle_seconds > 0) times.emplace_back(name, time);
   }
   return times;
