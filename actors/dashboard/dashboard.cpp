@@ -118,7 +118,9 @@ void Dashboard::sample() {
     now.buffered = static_cast<double>(run.stages.back().ledger.buffered_rollouts);
     now.in_flight = static_cast<double>(run.stages.back().ledger.in_flight_rollouts);
   });
-  if (source_.at_verifiers) now.at_verifiers = source_.at_verifiers();
+  if (source_.at_verifiers)
+    if (const auto rollouts = source_.at_verifiers())
+      now.at_verifiers = static_cast<double>(*rollouts);
   const std::lock_guard lock(mutex_);
   const RoleShares shares = meter_.since_before(times);
   now.generators = shares.generators;

@@ -155,6 +155,7 @@ void ChairDesk::came(const Page& page) {
     from_ = inbox_.back().number + 1;
   }
   hear_of(page.getActors());
+  if (page.getHasAtVerifiers()) plan_.telemetry->lent_elsewhere(page.getAtVerifiers());
   if (!std::exchange(greeted_, true) && plan_.telemetry->paused() != page.getPaused())
     plan_.telemetry->pause(page.getPaused());
   if (past_known_ || from_ < *before_) return;

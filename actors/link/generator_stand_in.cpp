@@ -12,6 +12,7 @@ void GeneratorStandInState::begin(Self self, GeneratorStandInPlan plan, ReplayBu
                                   Broadcaster broadcaster) {
   self_ = self;
   plan_ = std::move(plan);
+  lending_.count_in(*plan_.telemetry);
   buffer_ = std::move(buffer);
   plan_.seat->begin(plan_.sheet, self_, broadcaster,
                     {self_, [this](const caf::expected<caf::unit_t>& begun) {

@@ -132,6 +132,13 @@ class Telemetry {
   void set(const std::string& metric, const std::string& actor, double value);
   void increment(const std::string& metric, const std::string& actor);
 
+  /// Rollouts that generators of this process have lent to verifiers, wherever those are: changes add up.
+  void lends(std::int64_t change);
+  /// Likewise all of them, of a run whose generators are told of in another process.
+  void lent_elsewhere(std::uint64_t rollouts);
+  /// Rollouts that verifiers have, here or elsewhere; none: that is not known here.
+  std::optional<std::uint64_t> at_verifiers() const;
+
   double seconds_since_start() const;
   /// The run began that long before this process took part in it: times count from there. What metrics.jsonl of the run
   /// directory already had of this run is not said again on the terminal. Before any actor reports.

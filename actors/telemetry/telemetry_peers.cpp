@@ -1,6 +1,7 @@
 // Actors here and in other processes: their logs, and the series that end when a peer leaves.
 #include "actors/telemetry/telemetry_state.hpp"
 
+#include <algorithm>
 #include <array>
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
@@ -101,6 +102,24 @@ void Telemetry::set(const std::string& metric, const std::string& actor, double 
 void Telemetry::increment(const std::string& metric, const std::string& actor) {
   const std::lock_guard lock(state_->actors_mutex);
   if (!state_->left.contains(actor)) state_->metrics.counter(metric, actor).Increment();
+}
+
+void Telemetry::lends(std::int64_t change) {
+  state_->lent += change;
+}
+
+void Telemetry::lent_elsewhere(std::uint64_t rollouts) {
+  const std::lock_guard lock(state_->mutex);
+  state_->lent_elsewhere = rollouts;
+}
+
+std::optional<std::uint64_t> Telemetry::at_verifiers() const {
+  {
+    const std::lock_guard lock(state_->mutex);
+    if (state_->lent_elsewhere) return state_->lent_elsewhere;
+  }
+  if (!state_->plays("replay-buffer")) return std::nullopt;
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(0, state_->lent));
 }
 
 }  // namespace troupe

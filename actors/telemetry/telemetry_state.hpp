@@ -86,6 +86,8 @@ struct Telemetry::State {
   std::map<std::string, bool> needs;
   std::vector<std::function<void(Metrics&)>> scrape_lookers;
   std::atomic<bool> paused = false;  // written under the lock
+  std::atomic<std::int64_t> lent = 0;
+  std::optional<std::uint64_t> lent_elsewhere;
   std::optional<Clock::time_point> resumed;
 
   std::condition_variable stop_condition;

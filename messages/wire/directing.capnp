@@ -144,10 +144,10 @@ interface DirectorPost {
   note @3 (evaluation :EvaluationNote) -> ();
   pause @4 (on :Bool) -> ();
   news @5 (from :UInt64, wait :Bool) -> (news :List(News), end :UInt64, seconds :Float64, paused :Bool,
-                                         actors :List(ActorTime));
+                                         actors :List(ActorTime), hasAtVerifiers :Bool, atVerifiers :UInt64);
   # Some of the news with at least that number, oldest first. With `wait` answers when there are any; none after a while,
   # so ask again. end: above all numbers so far. seconds: since the run's start. actors: all there are, and how they spend the
-  # stage; who is not named has left.
+  # stage; who is not named has left. atVerifiers: rollouts that are lent to them.
   weights @6 () -> (source :Roles.WeightSource);
   report @7 (facts :Roles.SiteFacts) -> ();
 }

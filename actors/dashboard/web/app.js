@@ -22,7 +22,6 @@
     const s = Math.round(seconds), two = n => String(n).padStart(2, '0');
     return s >= 3600 ? Math.floor(s / 3600) + ':' + two(Math.floor(s / 60) % 60) + ':' + two(s % 60) : Math.floor(s / 60) + ':' + two(s % 60);
   };
-  const sum = values => values ? Object.values(values).reduce((a, b) => a + b, 0) : 0;
 
   // Rates over what was heard in the last 15 s; the page knows of no time before it was opened.
   const heard = [];
@@ -95,7 +94,8 @@
     const add = (role, sub) => { known[role] = { actors: (state.actors ?? []).filter(a => a.role === role), sub: sub.filter(Boolean) }; };
     const versions = Object.values(m.troupe_generator_weights_version ?? {});
     add('generator', [perSecond(rate(state, s => s.ledger?.generated_tokens)), versions.length ? Math.max(...versions) > Math.min(...versions) ? 'v' + Math.min(...versions) + '–' + Math.max(...versions) : 'version ' + versions[0] : null]);
-    add('verifier', [m.troupe_verifier_queue_depth ? count(sum(m.troupe_verifier_queue_depth)) + ' waiting' : null]);
+    const graded = state.load?.rollouts?.at_verifiers;
+    add('verifier', [graded === undefined ? null : count(graded) + ' waiting']);
     add('replay buffer', [state.ledger ? count(state.ledger.buffered_rollouts) + ' waiting' : null, state.ledger ? count(state.ledger.in_flight_rollouts) + ' in flight' : null]);
     add('learner', [perSecond(rate(state, s => s.ledger?.trained_tokens)), newest ? 'at version ' + (newest.version + 1) : null]);
     add('broadcaster', [m.troupe_broadcaster_version !== undefined && newest ? 'version ' + m.troupe_broadcaster_version : null]);

@@ -102,7 +102,7 @@ TEST_CASE("a sample of the load is in the state and in the history and on disk")
                                   {"learner", "", {1, 3}, {}}};
   };
   source.rollouts_added = [] { return std::uint64_t{0}; };
-  source.at_verifiers = [] { return 4.0; };
+  source.at_verifiers = [] { return std::uint64_t{4}; };
   source.load = LoadHistory(rig.folder.path / "load.jsonl");
   Dashboard dashboard(source, {}, true);
   dashboard.sample();
@@ -124,6 +124,24 @@ TEST_CASE("who left is told from who is lost and may come back") {
   CHECK(run_json(run, 3)["left"].dump() == R"(["gen-0"])");
   run.add({3, "joined", "replay-buffer: gen-0 (generator) from 127.0.0.1:1"});
   CHECK(run_json(run, 3)["left"].dump() == "[]");
+}
+
+TEST_CASE("how many rollouts verifiers have is not shown where it is not known") {
+  Rig rig;
+  TelemetryOptions options;
+  options.run_directory = rig.folder.path / "run";
+  options.quiet = true;
+  options.roles = {"director"};  // generators are led by another process
+  Telemetry telemetry(options);
+  Dashboard dashboard(live_source(telemetry), {}, true);
+  const auto shown = [&] {
+    dashboard.sample();
+    return nlohmann::json::parse(dashboard.load())["samples"].back()[4];
+  };
+  CHECK(nlohmann::json::parse(dashboard.load())["columns"][4] == "at_verifiers");
+  CHECK(shown().is_null());
+  telemetry.lent_elsewhere(3);
+  CHECK(shown() == 3);
 }
 
 TEST_CASE("an actor in another process says its phase and version") {

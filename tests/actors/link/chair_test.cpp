@@ -413,9 +413,11 @@ TEST_CASE("what is known of peers there is known to the director until they leav
   };
   there.peer("gen-7f9c", true);
   there.peer_says({"gen-7f9c", "decode", {1, 2}, 7});
+  there.lends(1000);
   REQUIRE(until([&] { return peer() && peer()->away; }));
   CHECK(peer()->away == true);
   CHECK(peer()->phase == "decode");
+  CHECK(until([&] { return led.run.telemetry->at_verifiers() >= 1000u; }));
   CHECK(led.run.telemetry->scrape().find("gen-7f9c") != std::string::npos);
   there.peer_left("gen-7f9c");
   CHECK(until([&] { return !peer(); }));

@@ -353,6 +353,7 @@ TEST_CASE("of pods that come and go nothing is kept") {
   const auto outcome = chief.finish();
   REQUIRE(outcome);
   CHECK(outcome->updates == 12);
+  CHECK(until([&] { return chief.run.telemetry->at_verifiers() == 0u; }));
   CHECK(chief.close()->imbalance_rollouts == 0);
   CHECK_FALSE(known("generator-7f9c-x1"));
 }
