@@ -85,7 +85,8 @@ struct TelemetryOptions {
   double progress_deadline_seconds = 300;  // at work without progress: not healthy
   std::string run_name, config_json, config_digest, model_description;
   std::string run_id;  // 128 bits, hexadecimal; of a process that joins a run: until it has
-  std::string build_description;  // version, compiler, LibTorch
+  std::string build_description;        // version, compiler, LibTorch
+  std::string environment = "unknown";  // what is trained on: label of the metrics of rewards
 };
 
 /// Where a run is.

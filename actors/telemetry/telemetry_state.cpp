@@ -135,6 +135,14 @@ StatusView Telemetry::State::view() {
   return v;
 }
 
+/// Of the newest stage, whose prompts both are of.
+void Telemetry::State::compare_rewards() {
+  const StageLog& stage = run.stage();
+  if (!plays("director") || stage.rollout_updates.empty() || stage.evaluations.empty()) return;
+  metrics.gauge("troupe_trust_reward_gap")
+      .Set(stage.rollout_updates.back().reward_mean - stage.evaluations.back().reward_mean);
+}
+
 void Telemetry::State::write_line(const std::string& line, std::unique_lock<std::mutex>& lock) {
   if (!lines.write(line))
     note("telemetry error",

@@ -41,6 +41,7 @@ struct Telemetry::State {
   std::vector<std::pair<std::string, ActorTime>> actor_times() const;  // since the stage began
   Known& known(const std::string& actor);  // made at first use; under actors_mutex
   StatusView view();
+  void compare_rewards();
   void write_line(const std::string& line, std::unique_lock<std::mutex>& lock);
   void plot(const TensorBoardEvent& event, std::unique_lock<std::mutex>& lock);
   void say(const std::string& line);
