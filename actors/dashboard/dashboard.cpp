@@ -178,7 +178,9 @@ std::string Dashboard::state() {
   json["stopping"] = stopped_;
   json["paused"] = source_.paused && source_.paused();
   if (source_.actors) {
-    json["actors"] = actors_json(source_.actors());
+    const auto actors = source_.actors();
+    json["actors"] = actors_json(actors);
+    json["peers"] = peers_json(actors);
     json["bottleneck"] = bottleneck_json(recent_shares(source_.seconds()));
     json["bottleneck"]["seconds"] = times_.back().seconds - times_.front().seconds;
   }

@@ -105,12 +105,12 @@
   // Of other processes, by role: how many there were, and the names of those that are not connected.
   function peers(state) {
     const known = {};
-    for (const [peer, connected] of Object.entries(state.metrics?.troupe_link_peer_connected ?? {})) {
-      const role = state.actors?.find(a => a.name === peer)?.role ?? ['generator', 'verifier', 'learner'].find(r => peer.startsWith(r.slice(0, 3))) ?? 'broadcaster';
-      if (!connected && state.left?.includes(peer)) continue;
-      const of = known[role] ??= { count: 0, gone: [] };
+    const there = state.metrics?.troupe_link_peer_connected?.['replay-buffer'];  // with a link of this process's own
+    const buffer = there === undefined ? [] : [{ name: 'replay-buffer', role: 'replay buffer', away: !there }];
+    for (const peer of [...state.peers ?? [], ...buffer]) {
+      const of = known[peer.role] ??= { count: 0, gone: [] };
       of.count += 1;
-      if (!connected) of.gone.push(peer);
+      if (peer.away) of.gone.push(peer.name);
     }
     return known;
   }
@@ -160,10 +160,10 @@
   }
 
   function actors(state) {
-    const m = state.metrics ?? {}, gone = Object.values(peers(state)).flatMap(of => of.gone), cell = value => value === undefined ? '–' : count(value);
+    const m = state.metrics ?? {}, cell = value => value === undefined ? '–' : count(value);
     at('actors').tBodies[0].replaceChildren(...(state.actors ?? []).map(a => {
       const row = make('tr');
-      const texts = [a.name, state.left?.includes(a.name) ? 'left' : gone.includes(a.name) ? 'gone' : a.phase || '–', percent(1 - a.idle_ratio), percent(a.idle_ratio), cell(a.version ?? m.troupe_generator_weights_version?.[a.name]), cell(m.troupe_actor_mailbox_depth?.[a.name]), cell(m.troupe_actor_credits_available?.[a.name]), cell(m.troupe_actor_restarts_total?.[a.name] ?? 0)];
+      const texts = [a.name, a.away ? 'gone' : a.phase || '–', percent(1 - a.idle_ratio), percent(a.idle_ratio), cell(a.version ?? m.troupe_generator_weights_version?.[a.name]), cell(m.troupe_actor_mailbox_depth?.[a.name]), cell(m.troupe_actor_credits_available?.[a.name]), cell(m.troupe_actor_restarts_total?.[a.name] ?? 0)];
       texts.forEach((text, i) => row.append(make('td', i > 1 ? 'n' : '', text)));
       return row;
     }));
