@@ -62,9 +62,8 @@ Broadcaster::behavior_type broadcaster(Broadcaster::stateful_pointer<Broadcaster
       timed([self, &state](take_atom, const std::string& who,
                            PolicyVersion at_least) -> caf::result<Weights> {
         const PolicyVersion newest = state.newest ? state.newest.version() + 1 : 0;
-        state.plan.telemetry->metrics()
-            .gauge("troupe_broadcaster_subscriber_lag_versions", who)
-            .Set(newest > at_least ? static_cast<double>(newest - at_least) : 0.0);
+        state.plan.telemetry->set("troupe_broadcaster_subscriber_lag_versions", who,
+                                  newest > at_least ? static_cast<double>(newest - at_least) : 0.0);
         auto promise = self->make_response_promise<Weights>();
         state.generators.add(promise, at_least, self->clock().now());
         state.serve();

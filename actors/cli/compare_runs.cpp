@@ -90,7 +90,7 @@ const std::vector<std::pair<const char*, double RolloutUpdateRecord::*>>& drawn_
 
 Curves curves_of(const StageLog& stage) {
   Curves curves;
-  for (const RolloutUpdateRecord& update : stage.rollout_updates.kept())
+  for (const RolloutUpdateRecord& update : stage.curve())
     for (const auto& [name, figure] : drawn_figures())
       curves[name].emplace_back(update.update, update.*figure);
   for (const EvaluationRecord& evaluation : stage.evaluations.kept()) {

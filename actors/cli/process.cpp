@@ -83,6 +83,7 @@ TelemetryOptions telemetry_options(const Config& config, const fs::path& directo
   telemetry.model_description = gpu::architecture(decoder) + ", " +
                                 std::to_string(gpu::manifest_of(decoder).elements) + " parameters";
   telemetry.build_description = build_description();
+  telemetry.environment = config.task.kind;
   return telemetry;
 }
 

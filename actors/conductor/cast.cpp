@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <caf/send.hpp>
-#include <prometheus/counter.h>
 #include <utility>
 
 namespace troupe {
@@ -159,9 +158,18 @@ void Cast::cast_elsewhere_again(Part part, const caf::error& reason) {
         part.name + " was cast anew " + std::to_string(limit) +
             " times (director.restart-limit), and is not again in this stage; last: " +
             describe(reason));
-  plan_.telemetry->metrics().counter("troupe_actor_restarts_total", part.name).Increment();
+  plan_.telemetry->increment("troupe_actor_restarts_total", part.name);
   plan_.telemetry->event("restart", part.name + " is cast anew: " + describe(reason));
   cast_elsewhere(part);
+}
+
+std::optional<Enlistment> Cast::gone(const caf::down_msg& message) const {
+  for (const auto* parts : {&generator_parts_, &verifier_parts_, &relay_parts_}) {
+    const auto found = parts->find(message.source);
+    if (found == parts->end() || found->second.elsewhere.lease == 0) continue;
+    if (!may_be_there(message.reason)) return found->second.elsewhere;
+  }
+  return std::nullopt;
 }
 
 /// A role of another process is gone.
@@ -187,7 +195,7 @@ std::string Cast::replace(std::map<caf::actor_addr, Part>& parts, const caf::dow
   Part part = found->second;
   parts.erase(found);
   totals_complete_ = false;
-  plan_.telemetry->metrics().counter("troupe_actor_restarts_total", part.name).Increment();
+  plan_.telemetry->increment("troupe_actor_restarts_total", part.name);
   if (++part.incarnation > static_cast<std::uint32_t>(plan_.config->director.restart_limit))
     return part.name + " died more than " + std::to_string(plan_.config->director.restart_limit) +
            " times (director.restart-limit); last: " + describe(message.reason);

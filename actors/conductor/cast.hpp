@@ -10,6 +10,7 @@
 
 #include <caf/blocking_actor.hpp>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,8 @@ class Cast {
   const ReplayBuffer& buffer() const { return buffer_; }
   const Broadcaster& broadcaster() const { return broadcaster_; }
 
+  /// Who is not there any more, if it is a process that has ended or left; it would enlist anew.
+  std::optional<Enlistment> gone(const caf::down_msg& message) const;
   /// Returns why the stage cannot go on, or nothing. Ignores who is not of this cast.
   std::string down(const caf::down_msg& message);
   /// Stops everyone in the order that lets the ledger account for all; returns its last record.

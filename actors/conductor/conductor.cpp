@@ -46,6 +46,7 @@ class Conduction {
   void check_company(const Cast& cast);
   void stop();
   void down(const caf::down_msg& message, Cast* cast);
+  void strike(const Enlistment& gone);
   void begin_learner(LearnerPlan plan);
   void add_times(StageRecord& record, const std::vector<std::string>& actors);
   void fail(const std::string& why);
@@ -164,7 +165,7 @@ void Conduction::begin_learner(LearnerPlan plan) {
 }
 
 void Conduction::run_supervised(std::size_t index, StageRecord& record) {
-  plan_.telemetry->activity(learner_name_).mark();
+  plan_.telemetry->mark(learner_name_);
   begin_learner(supervised_plan(config(), *plan_.materials, plan_.backends, index));
   const LearnerOutcome outcome = wait_for_learner(nullptr);
   record.updates = outcome.updates;
@@ -180,7 +181,7 @@ void Conduction::run_rollouts(std::size_t index, StageRecord& record) {
   complete_at_ = plan_.telemetry->seconds_since_start();
   std::vector<std::string> names = cast.names();
   names.push_back(learner_name_);
-  for (const std::string& name : names) plan_.telemetry->activity(name).mark();
+  for (const std::string& name : names) plan_.telemetry->mark(name);
   const double begin = plan_.telemetry->seconds_since_start();
   begin_learner(rollout_plan(config(), index, cast.buffer(), cast.broadcaster()));
   const LearnerOutcome outcome = wait_for_learner(&cast);
@@ -215,8 +216,7 @@ void Conduction::account(StageRecord& record, const LearnerOutcome& outcome, con
 }
 
 void Conduction::add_times(StageRecord& record, const std::vector<std::string>& actors) {
-  for (const std::string& name : actors)
-    record.actors[name] = plan_.telemetry->activity(name).totals_since_mark();
+  for (const std::string& name : actors) record.actors[name] = plan_.telemetry->spent(name);
 }
 
 /// Which role a stage cannot go on without and nobody plays; empty: none.
@@ -266,9 +266,16 @@ void Conduction::down(const caf::down_msg& message, Cast* cast) {
     fail("the learner died: " + describe(message.reason) + "; the model saved is that of version " +
          std::to_string(newest_ ? newest_.version() : 0));
   } else if (cast != nullptr) {
+    if (const auto gone = cast->gone(message)) strike(*gone);
     const std::string reason = cast->down(message);
     if (!reason.empty()) fail(reason);
   }
+}
+
+/// The next stage does not look for it, unless it has joined anew.
+void Conduction::strike(const Enlistment& gone) {
+  const auto found = enlisted_.find(gone.name);
+  if (found != enlisted_.end() && found->second.lease == gone.lease) enlisted_.erase(found);
 }
 
 /// The one place where the conductor listens: handles a message, or half a second of silence.

@@ -118,7 +118,9 @@ void Dashboard::sample() {
     now.buffered = static_cast<double>(run.stages.back().ledger.buffered_rollouts);
     now.in_flight = static_cast<double>(run.stages.back().ledger.in_flight_rollouts);
   });
-  if (source_.at_verifiers) now.at_verifiers = source_.at_verifiers();
+  if (source_.at_verifiers)
+    if (const auto rollouts = source_.at_verifiers())
+      now.at_verifiers = static_cast<double>(*rollouts);
   const std::lock_guard lock(mutex_);
   const RoleShares shares = meter_.since_before(times);
   now.generators = shares.generators;
@@ -176,7 +178,9 @@ std::string Dashboard::state() {
   json["stopping"] = stopped_;
   json["paused"] = source_.paused && source_.paused();
   if (source_.actors) {
-    json["actors"] = actors_json(source_.actors());
+    const auto actors = source_.actors();
+    json["actors"] = actors_json(actors);
+    json["peers"] = peers_json(actors);
     json["bottleneck"] = bottleneck_json(recent_shares(source_.seconds()));
     json["bottleneck"]["seconds"] = times_.back().seconds - times_.front().seconds;
   }

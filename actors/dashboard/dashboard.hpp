@@ -27,9 +27,10 @@ struct DashboardSource {
   std::function<std::vector<std::shared_ptr<const RolloutView>>()> rollouts;
   std::function<std::uint64_t()> rollouts_added;
   std::filesystem::path run_directory;
-  std::function<double()> at_verifiers;  // rollouts; empty: not known
-  LoadHistory load;                      // what there is of it; of a live run it grows
-  std::function<bool()> paused;          // empty: it is not
+  std::function<std::optional<std::uint64_t>()>
+      at_verifiers;              // rollouts; none, or empty: not known
+  LoadHistory load;              // what there is of it; of a live run it grows
+  std::function<bool()> paused;  // empty: it is not
   bool live = false;
 };
 

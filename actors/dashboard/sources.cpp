@@ -3,23 +3,9 @@
 
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <prometheus/registry.h>
 #include <stdexcept>
 
 namespace troupe {
-namespace {
-
-/// In this process: what they hold in others is in flight.
-double waiting_at_verifiers(Metrics& metrics) {
-  double waiting = 0;
-  for (const auto& family : metrics.registry().Collect())
-    if (family.name == "troupe_verifier_queue_depth")
-      for (const auto& metric : family.metric) waiting += metric.gauge.value;
-  return waiting;
-}
-
-}  // namespace
-
 DashboardSource live_source(Telemetry& telemetry) {
   DashboardSource source;
   source.look = [&telemetry](const auto& look) { telemetry.look_at(look); };
@@ -38,7 +24,7 @@ DashboardSource live_source(Telemetry& telemetry) {
     return log == nullptr ? 0 : log->added();
   };
   source.run_directory = telemetry.run_directory();
-  source.at_verifiers = [&telemetry] { return waiting_at_verifiers(telemetry.metrics()); };
+  source.at_verifiers = [&telemetry] { return telemetry.at_verifiers(); };
   source.load = LoadHistory(source.run_directory / "load.jsonl");
   source.paused = [&telemetry] { return telemetry.paused(); };
   source.live = true;

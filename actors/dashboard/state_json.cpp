@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <prometheus/registry.h>
-#include <set>
 
 namespace troupe {
 namespace {
@@ -78,24 +77,6 @@ Json value_of(const prometheus::ClientMetric& metric, prometheus::MetricType typ
 
 }  // namespace
 
-/// The name in the text of an event, which may begin with the process that tells it.
-std::string named(const std::string& text, const char* then) {
-  const std::size_t end = text.find(then);
-  if (end == std::string::npos || end == 0) return {};
-  const std::size_t before = text.rfind(' ', end - 1);
-  return text.substr(before == std::string::npos ? 0 : before + 1, end - (before + 1));
-}
-
-/// Processes that handed over what they had and went, and did not come back.
-Json left_json(const std::vector<EventRecord>& events) {
-  std::set<std::string> left;
-  for (const EventRecord& event : events) {
-    if (event.kind == "left") left.insert(named(event.text, " has left"));
-    if (event.kind == "joined") left.erase(named(event.text, " ("));
-  }
-  return left;
-}
-
 Json run_json(const RunLog& run, double now) {
   Json json = {{"run", run.name},
                {"config_digest", run.config_digest},
@@ -115,7 +96,6 @@ Json run_json(const RunLog& run, double now) {
     for (Json& one : evaluations(stage)) json["evaluations"].push_back(std::move(one));
   }
   json["lights"] = lights(run, rl);
-  json["left"] = left_json(run.events);
   if (rl != nullptr) {
     json["ledger"] = ledger_json(rl->ledger);
     if (!rl->rollout_updates.empty()) {
@@ -137,7 +117,16 @@ Json actors_json(const std::vector<ActorView>& actors) {
                    {"phase", actor.phase},
                    {"idle_ratio", actor.time.idle_ratio()}});
     if (actor.version) all.back()["version"] = *actor.version;
+    if (actor.away) all.back()["away"] = *actor.away;
   }
+  return all;
+}
+
+Json peers_json(const std::vector<ActorView>& actors) {
+  Json all = Json::array();
+  for (const ActorView& actor : actors)
+    if (actor.away)
+      all.push_back({{"name", actor.name}, {"role", role_of(actor.name)}, {"away", *actor.away}});
   return all;
 }
 

@@ -11,11 +11,15 @@
 
 namespace troupe {
 
-/// Run, stage, newest update, ledger, evaluations, gates, who left. now: seconds since the run's start.
+/// Run, stage, newest update, ledger, evaluations, gates. now: seconds since the run's start.
 nlohmann::ordered_json run_json(const RunLog& run, double now);
 
-/// {"name", "role", "phase", "idle_ratio"} of each actor that did something; "version" of one in another process.
+/// {"name", "role", "phase", "idle_ratio"} of each actor that did something; "version" of one in another process, and "away"
+/// while its link is lost.
 nlohmann::ordered_json actors_json(const std::vector<ActorView>& actors);
+
+/// {"name", "role", "away"} of those in processes of their own that have not left, whether they did anything or not.
+nlohmann::ordered_json peers_json(const std::vector<ActorView>& actors);
 
 /// {"role", "sentence", "shares": {...}, "counts": {...}}
 nlohmann::ordered_json bottleneck_json(const RoleShares& shares);

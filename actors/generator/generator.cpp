@@ -21,6 +21,7 @@ void GeneratorState::begin(Self self, GeneratorPlan plan, ReplayBuffer buffer,
   broadcaster_ = std::move(broadcaster);
   activity_ = &plan_.telemetry->activity(plan_.name);
   timed_ = Timed(*plan_.telemetry, plan_.name);
+  lending_.count_in(*plan_.telemetry);
   activity_->enter("start", true);
   plan_.prepare_thread();
   engine_ = plan_.engine();

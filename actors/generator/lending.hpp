@@ -1,6 +1,7 @@
 #pragma once
 // Finished rollouts and the verifiers that ask for them: what generators and their stand-ins share.
 #include "actors/generator/outbox.hpp"
+#include "actors/telemetry/telemetry.hpp"
 #include "actors/waiting_line.hpp"
 
 #include <caf/actor_addr.hpp>
@@ -14,6 +15,13 @@ namespace troupe {
 /// Lends rollouts to verifiers until they are acknowledged. Part of one actor's state.
 class Lending {
  public:
+  Lending() = default;
+  ~Lending() { tell(0); }
+  Lending(const Lending&) = delete;
+  Lending& operator=(const Lending&) = delete;
+  /// What is lent counts there for as long as this lives.
+  void count_in(Telemetry& telemetry) { telemetry_ = &telemetry; }
+
   void put(Rollout rollout) { outbox_.put(std::move(rollout)); }
   bool holds(std::uint64_t delivery) const { return outbox_.holds(delivery); }
   std::size_t size() const { return outbox_.size(); }
@@ -42,6 +50,7 @@ class Lending {
       entry.promise.deliver(outbox_.take(entry.wish.count, entry.wish.verifier));
       verifiers_.pop_front();
     }
+    tell(outbox_.lent());
   }
 
   /// A verifier is gone; returns how many rollouts are ready for others again.
@@ -59,6 +68,11 @@ class Lending {
   }
 
  private:
+  void tell(std::size_t lent) {
+    if (telemetry_ != nullptr)
+      telemetry_->lends(static_cast<std::int64_t>(lent) - static_cast<std::int64_t>(told_));
+    told_ = lent;
+  }
   struct Wish {
     std::uint32_t count;
     caf::actor_addr verifier;
@@ -70,6 +84,8 @@ class Lending {
   Outbox<caf::actor_addr> outbox_;
   WaitingLine<Rollouts, Wish> verifiers_;
   std::set<caf::actor_addr> monitored_;
+  Telemetry* telemetry_ = nullptr;
+  std::size_t told_ = 0;  // lent
 };
 
 }  // namespace troupe

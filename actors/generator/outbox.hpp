@@ -59,6 +59,7 @@ class Outbox {
   /// Ready or lent.
   bool holds(std::uint64_t delivery) const { return held_.contains(delivery); }
   std::size_t ready() const { return ready_.size(); }
+  std::size_t lent() const { return lent_.size(); }
   std::size_t size() const { return ready_.size() + lent_.size(); }
 
  private:

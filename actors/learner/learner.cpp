@@ -275,7 +275,7 @@ void LearnerState::supervised_updates() {
   recorded_positions_ = 0;
   recorded_seconds_ = now;
   setup_.telemetry->record(record);
-  setup_.telemetry->progress(name);
+  show_progress();
   if (done || stopping_) {
     ++version_;  // other weights than those of the version before, should that have been published
     return end_stage(failure);
@@ -449,7 +449,14 @@ void LearnerState::record(const Batch& batch, const gpu::UpdateStats& stats,
   setup_.telemetry->record(record);
   if (Lineage* lineage = setup_.telemetry->lineage())
     lineage->trained(lineage_of(batch, plan_->stage, update_, !report_.refused.empty()));
+  show_progress();
+}
+
+void LearnerState::show_progress() {
   setup_.telemetry->progress(name);
+  setup_.telemetry->metrics()
+      .gauge("troupe_actor_mailbox_depth", name)
+      .Set(static_cast<double>(self_->mailbox().size()));
 }
 
 void LearnerState::end_stage(const std::string& failure) {

@@ -102,6 +102,7 @@ class LearnerState {
   Weights snapshot() const;
   Weights last_whole() const;
   void end_stage(const std::string& failure);
+  void show_progress();
   bool nothing_too_often(const Batch& batch);
   bool refused_too_often(bool refused, const std::string& reason);
 

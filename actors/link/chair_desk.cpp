@@ -193,12 +193,8 @@ void ChairDesk::came(const Page& page) {
     inbox_.push_back(read_news(one));
     from_ = inbox_.back().number + 1;
   }
-  for (const auto actor : page.getActors()) {
-    ActivityLog& activity = plan_.telemetry->activity(actor.getName());
-    activity.report({actor.getBusySeconds(), actor.getIdleSeconds()});
-    activity.report(actor.getPhase(),
-                    actor.getHasVersion() ? std::optional(actor.getVersion()) : std::nullopt);
-  }
+  hear_of(page.getActors());
+  if (page.getHasAtVerifiers()) plan_.telemetry->lent_elsewhere(page.getAtVerifiers());
   if (!std::exchange(greeted_, true) && plan_.telemetry->paused() != page.getPaused())
     plan_.telemetry->pause(page.getPaused());
   if (past_known_ || from_ < *before_) return;
@@ -206,6 +202,24 @@ void ChairDesk::came(const Page& page) {
   Past known = past();
   known.began_before = page.getSeconds() - plan_.telemetry->seconds_since_start();
   known_(std::move(known));
+}
+
+/// Who is not named any more has left.
+void ChairDesk::hear_of(capnp::List<wire::ActorTime>::Reader actors) {
+  std::set<std::string> named;
+  for (const auto actor : actors) {
+    const ActorView view{actor.getName(),
+                         actor.getPhase(),
+                         {actor.getBusySeconds(), actor.getIdleSeconds()},
+                         actor.getHasVersion() ? std::optional(actor.getVersion()) : std::nullopt};
+    plan_.telemetry->peer(view.name,
+                          actor.getIsPeer() ? std::optional(actor.getAway()) : std::nullopt);
+    plan_.telemetry->peer_says(view);
+    named.insert(view.name);
+  }
+  for (const std::string& name : actors_)
+    if (!named.contains(name)) plan_.telemetry->peer_left(name);
+  actors_ = std::move(named);
 }
 
 Past ChairDesk::past() const {

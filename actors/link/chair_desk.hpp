@@ -11,6 +11,7 @@
 #include <kj/async.h>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <variant>
 
@@ -61,6 +62,7 @@ class ChairDesk final : private kj::TaskSet::ErrorHandler {
   void came_shown(const ShownResults& page);
   void leave_out(const char* reason);
   void came(const Page& page);
+  void hear_of(capnp::List<wire::ActorTime>::Reader actors);
   Past past() const;
   void hear();
   void hear(const News& news);
@@ -98,6 +100,7 @@ class ChairDesk final : private kj::TaskSet::ErrorHandler {
   std::optional<std::uint32_t> stage_on_;         // whose end has not been heard yet
   std::optional<StageEnded> ended_;               // heard, and its weights have not come yet
   std::map<PolicyVersion, std::int32_t> published_;  // updates of the stage, not told yet
+  std::set<std::string> actors_;                     // of the newest page
   Weights newest_;
   bool pulling_ = false;
   std::optional<WeightIntake> intake_;

@@ -41,6 +41,7 @@ class RolloutDesk final : public wire::RolloutSource::Server {
         generator_(std::move(generator)),
         lent_(std::move(lent)),
         source_(source) {}
+  ~RolloutDesk() noexcept(false) { lent_->forget(source_); }
   kj::Promise<void> take(TakeContext context) override;
 
  private:

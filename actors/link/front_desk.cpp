@@ -34,7 +34,7 @@ FrontDesk::FrontDesk(wire::Loop& loop, const OfficePlan& plan, Announce announce
       announce_(std::move(announce)),
       dispatch_(loop, plan_.weights, *plan_.telemetry),
       roster_(random_lease()),
-      peers_(plan_.telemetry->metrics()) {
+      peers_(*plan_.telemetry) {
   if (plan_.relay_fan_out > 0) relays_.emplace(plan_.relay_fan_out, std::vector<RelayReceiver>());
   if (plan_.tls) tls_ = kj::heap<wire::TlsContext>(*plan_.tls, timer_);
   Door::Events guests;
@@ -95,11 +95,7 @@ wire::Granted FrontDesk::admit(const wire::Visitor& visitor, const wire::PeerIde
   seat->sites = {};
   seat->left = false;
   seat->joined = timer_.now();
-  seat->joins = ++joins_[name];
-  if (seat->joins > 1)
-    peers_.there_again(name);
-  else
-    peers_.there(name);
+  seat->joins = peers_.joined(name);
   names_[visitor.session] = name;
   if (const std::uint64_t old = decision.replaced.value_or(vacated))
     door_->close(old, name + " joined again");
@@ -218,16 +214,20 @@ void FrontDesk::report(const std::string& name, std::uint64_t session, const Sit
   if (found == seats_.end() || found->second->session != session) return;
   found->second->report = report;
   if (!found->second->casting) return;
-  ActivityLog& activity = plan_.telemetry->activity(name);
-  activity.report({report.busy_seconds, report.idle_seconds});
-  activity.report(report.phase, report.version);
+  plan_.telemetry->peer_says(
+      {name, report.phase, {report.busy_seconds, report.idle_seconds}, report.version});
 }
 
 kj::Promise<void> FrontDesk::leave(const std::string& name, std::uint64_t session) {
   const auto found = seats_.find(name);
-  if (found == seats_.end() || found->second->session != session || !found->second->casting)
-    return kj::READY_NOW;
+  if (found == seats_.end() || found->second->session != session) return kj::READY_NOW;
+  found->second->left = found->second->role == "verifier" || !found->second->casting;
+  if (!found->second->casting) return kj::READY_NOW;
   const caf::actor stand_in = found->second->casting->stand_in;
+  if (found->second->left) {
+    caf::anon_send(stand_in, leave_atom::value);
+    return kj::READY_NOW;
+  }
   return in_time(ask<bool>(stand_in, stand_in, plan_.deadlines.request, leave_atom::value))
       .then([this, name, session](bool) {
         const auto seat = seats_.find(name);
@@ -278,10 +278,7 @@ void FrontDesk::give_up(const std::string& name, std::uint64_t lease, const std:
   if (found->second->casting)
     caf::anon_send(found->second->casting->stand_in, lost_atom::value, why);
   leave_relays(*found->second);
-  if (found->second->left) {  // a pod's name does not come again
-    peers_.left(name);
-    joins_.erase(name);
-  }
+  if (found->second->left) peers_.left(name);  // a pod's name does not come again
   seats_.erase(found);
 }
 

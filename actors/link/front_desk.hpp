@@ -40,8 +40,7 @@ struct Seat {
   std::uint64_t lease = 0, session = 0, joins = 0, process_id = 0;
   bool enlisted = false;  // of this session
   Sites sites;
-  bool left =
-      false;  // of this session: a generator that holds nothing any more, and will not come back
+  bool left = false;  // of this session: it holds nothing any more, and will not come back
   struct Casting {
     CallSheet sheet;
     caf::actor stand_in;
@@ -146,7 +145,6 @@ class FrontDesk final : private kj::TaskSet::ErrorHandler {
   PeerSeries peers_;
   std::optional<WeightIntake> intake_;  // of a learner elsewhere, from its first enlistment on
   std::map<std::string, std::unique_ptr<Seat>> seats_;  // by name
-  std::map<std::string, std::uint64_t> joins_;          // by name, whatever became of its seat
   std::map<std::uint64_t, std::string> names_;          // of joined peers, by session
   kj::Own<wire::TlsContext> tls_;                       // null: plain
   std::string weights_at_;  // the broadcaster's gate; empty: in this process, or not there yet

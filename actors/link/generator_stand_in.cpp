@@ -12,6 +12,7 @@ void GeneratorStandInState::begin(Self self, GeneratorStandInPlan plan, ReplayBu
                                   Broadcaster broadcaster) {
   self_ = self;
   plan_ = std::move(plan);
+  lending_.count_in(*plan_.telemetry);
   buffer_ = std::move(buffer);
   plan_.seat->begin(plan_.sheet, self_, broadcaster,
                     {self_, [this](const caf::expected<caf::unit_t>& begun) {
@@ -153,7 +154,7 @@ caf::result<GeneratorTotals> GeneratorStandInState::stop() {
   auto promise = self_->make_response_promise<GeneratorTotals>();
   plan_.seat->end({self_, [this, promise](const caf::expected<SiteTotals>& totals) mutable {
                      if (totals) {
-                       plan_.telemetry->activity(plan_.name).report(totals->time);
+                       plan_.telemetry->peer_spent(plan_.name, totals->time);
                        promise.deliver(totals->generated);
                      } else {
                        promise.deliver(totals.error());

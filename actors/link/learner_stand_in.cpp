@@ -94,7 +94,7 @@ bool LearnerStandInState::show(std::uint64_t number, const ShownRollout& rollout
 bool LearnerStandInState::ended(std::uint64_t cast, const RemoteOutcome& outcome) {
   if (!stage_ || cast != sheet_.cast) return true;
   outcome_ = outcome;
-  plan_.telemetry->activity(plan_.name).report(outcome.time);
+  plan_.telemetry->peer_spent(plan_.name, outcome.time);
   end_stage();
   return true;
 }

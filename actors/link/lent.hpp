@@ -16,6 +16,8 @@ class Lent {
     loans.clear();
     for (const Rollout& rollout : rollouts) loans.emplace(delivery_id(rollout.read()), rollout);
   }
+  /// Nobody takes from that generator any more.
+  void forget(std::uint64_t generator) { loans_.erase(generator); }
   /// The rollout as it was lent, with the verdict on it; whatever the verifier returned with it does not count.
   /// Nothing if it was not lent.
   std::optional<GradedRollout> settle(const GradedRollout& graded) const {

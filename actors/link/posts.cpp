@@ -59,7 +59,12 @@ kj::Promise<void> DirectorPostDesk::news(NewsContext context) {
           actors[i].setPhase(views[i].phase);
           actors[i].setHasVersion(views[i].version.has_value());
           actors[i].setVersion(views[i].version.value_or(0));
+          actors[i].setIsPeer(views[i].away.has_value());
+          actors[i].setAway(views[i].away.value_or(false));
         }
+        const auto at_verifiers = telemetry_.at_verifiers();
+        results.setHasAtVerifiers(at_verifiers.has_value());
+        results.setAtVerifiers(at_verifiers.value_or(0));
       });
 }
 

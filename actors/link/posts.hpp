@@ -43,6 +43,7 @@ class VerifierPostDesk final : public SeatedPost<wire::VerifierPost> {
     desk.enlist(name, session, {.verifier = context.getParams().getSite()});
     return kj::READY_NOW;
   }
+  kj::Promise<void> leave(LeaveContext) override { return desk.leave(name, session); }
 };
 
 class BroadcasterPostDesk final : public SeatedPost<wire::BroadcasterPost> {

@@ -292,19 +292,29 @@ void SiteDesk::dismiss(const std::string& reason) {
 }
 
 /// A generator hands over what is unfinished, and stays until what is finished has been taken.
+kj::Promise<void> SiteDesk::hand_over() {
+  leaving_ = true;
+  return ask<GeneratorTotals>(porter_, caf::actor_cast<Generator>(generator_),
+                              plan_.deadlines.request, hand_over_atom::value)
+      .then([this](GeneratorTotals) {
+        return ask<bool>(porter_, buffer_, plan_.deadlines.request, flush_atom::value);
+      })
+      .ignoreResult();
+}
+
+kj::Promise<void> SiteDesk::say_farewell() {
+  if (plan_.role == "verifier")
+    return membership_->post().castAs<wire::VerifierPost>().leaveRequest().send().ignoreResult();
+  auto post = membership_->post().castAs<wire::GeneratorPost>();
+  return (generator_ ? hand_over() : kj::Promise<void>(kj::READY_NOW)).then([post]() mutable {
+    return post.leaveRequest().send().ignoreResult();
+  });
+}
+
 void SiteDesk::leave(double seconds) {
   const auto gone = [this] { finish(SiteEnd::Kind::left, "asked to leave"); };
-  if (!generator_ || membership_->away()) return gone();
-  auto post = membership_->post().castAs<wire::GeneratorPost>();
-  leaving_ = true;
-  auto stopped =
-      ask<GeneratorTotals>(porter_, caf::actor_cast<Generator>(generator_), plan_.deadlines.request,
-                           hand_over_atom::value)
-          .then([this](GeneratorTotals) {
-            return ask<bool>(porter_, buffer_, plan_.deadlines.request, flush_atom::value);
-          })
-          .then([post](bool) mutable { return post.leaveRequest().send().ignoreResult(); });
-  keep(timer_.timeoutAfter(wire::duration(seconds), kj::mv(stopped))
+  if (membership_->away()) return gone();
+  keep(timer_.timeoutAfter(wire::duration(seconds), kj::evalNow([this] { return say_farewell(); }))
            .then([gone] { gone(); },
                  [gone, this](kj::Exception&& exception) {
                    plan_.telemetry->event("link_error",
@@ -358,8 +368,19 @@ kj::Promise<Rollouts> SiteDesk::take_from(std::uint64_t source, std::uint32_t co
   auto request = found->second.takeRequest();
   request.setCount(count);
   write(acknowledged, request.initAcknowledged(static_cast<unsigned>(acknowledged.size())));
-  return in_time(
-      request.send().then([](auto&& results) { return read_rollouts(results.getRollouts()); }));
+  return in_time(request.send().then(
+                     [](auto&& results) { return read_rollouts(results.getRollouts()); }))
+      .catch_([this, source](kj::Exception&& exception) -> Rollouts {
+        forget(source);
+        kj::throwFatalException(kj::mv(exception));
+      });
+}
+
+/// A verifier asks nobody again that failed it: its generator is gone.
+void SiteDesk::forget(std::uint64_t source) {
+  const auto actor = source_actors_.extract(source);
+  if (!actor.empty()) caf::anon_send_exit(actor.mapped(), caf::exit_reason::user_shutdown);
+  sources_.erase(source);
 }
 
 void SiteDesk::finish(SiteEnd::Kind kind, const std::string& text) {

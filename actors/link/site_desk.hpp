@@ -63,6 +63,9 @@ class SiteDesk final : private kj::TaskSet::ErrorHandler {
   void open_gate(wire::Loop& loop);
   void weights_attached();
   void stop_casting(const char* why);
+  void forget(std::uint64_t source);
+  kj::Promise<void> hand_over();
+  kj::Promise<void> say_farewell();
   void actor_ended(const caf::actor_addr& who, const caf::error& reason);
   void finish(SiteEnd::Kind kind, const std::string& text);
   void taskFailed(kj::Exception&& exception) override;

@@ -38,6 +38,7 @@ caf::behavior verifier_stand_in(VerifierStandInState::Self self, VerifierStandIn
       [&state](join_atom, const std::string& generator_name, const Generator& generator) {
         state.join(generator_name, generator);
       },
+      [self](leave_atom) { self->quit(); },
       [&state](lost_atom, const std::string& reason) { state.lost(reason); },
   };
 }

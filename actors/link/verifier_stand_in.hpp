@@ -20,7 +20,8 @@ struct VerifierStandInPlan {
   Telemetry* telemetry = nullptr;
 };
 
-/// Its messages are those of Verifier (interfaces.hpp), and from the link `lost reason`. A verifier holds nothing that
+/// Its messages are those of Verifier (interfaces.hpp), and from the link `lost reason`, or `leave` of a process that
+/// goes for good. A verifier holds nothing that
 /// another could not do: a lost link ends it, and the process joins as a new one.
 class VerifierStandInState {
  public:

@@ -17,7 +17,7 @@ WeightGate::WeightGate(wire::Loop& loop, const MemberPlan& member, WeightGatePla
       terms_(std::move(terms)),
       origin_(std::move(origin)),
       membership_(membership),
-      peers_(member_.telemetry->metrics()) {
+      peers_(*member_.telemetry) {
   Telemetry* const telemetry = member_.telemetry;
   Door::Events guests;
   guests.grant = [this](const wire::Visitor& visitor) { return gate_for(visitor); };

@@ -99,6 +99,7 @@ std::string curve(const Series& series, const Scale& s) {
       dots += fmt::format("<circle class='d{}' cx={:.1f} cy={:.1f} r=3.5 />", series.colour, s.x(x),
                           s.y(y));
   }
+  if (!series.line) return dots;
   return fmt::format("<path class='s{}' d='{}'/>{}", series.colour, path, dots);
 }
 

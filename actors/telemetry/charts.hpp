@@ -14,6 +14,7 @@ struct Series {
   std::vector<std::pair<double, double>> points;
   int colour = 1;
   bool dots = false;  // few points: mark each
+  bool line = true;   // false: the points stand for themselves
 };
 
 struct LineChart {

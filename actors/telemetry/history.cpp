@@ -52,7 +52,8 @@ const std::vector<std::string>& history_columns() {
                                                  "trained_tokens",
                                                  "loss",
                                                  "positions_per_second",
-                                                 "gate_share"};
+                                                 "gate_share",
+                                                 "refused"};
   return names;
 }
 
@@ -82,7 +83,8 @@ HistoryPoint history_point(const RolloutUpdateRecord& u) {
            static_cast<double>(u.trained_tokens),
            kUnknown,
            kUnknown,
-           kUnknown}};
+           kUnknown,
+           u.refused ? 1.0 : 0.0}};
 }
 
 HistoryPoint history_point(const SupervisedRecord& report) {
@@ -101,6 +103,27 @@ History::History(std::size_t most) : most_(most) {
   if (most_ < 4) throw std::invalid_argument("a history keeps four points at least");
 }
 
+bool History::too_many_refused() const {
+  const auto refused = std::count_if(points_.begin(), points_.end(),
+                                     [](const HistoryPoint& point) { return point.refused(); });
+  return static_cast<std::size_t>(refused) > most_ / 4;
+}
+
+/// Of the points of one stage; returns how many are gone.
+std::size_t History::merge_neighbours(std::ptrdiff_t begin, std::ptrdiff_t end, bool keep_refused) {
+  const std::size_t before = points_.size();
+  const auto alone = [&](const HistoryPoint& point) { return keep_refused && point.refused(); };
+  auto from = points_.begin() + begin, to = from;
+  const auto last = points_.begin() + end;
+  for (; from != last; ++to) {
+    HistoryPoint point = std::move(*from++);
+    if (from != last && !alone(point) && !alone(*from)) point = merged(point, *from++);
+    *to = std::move(point);
+  }
+  points_.erase(to, last);
+  return before - points_.size();
+}
+
 void History::thin() {
   std::map<std::int32_t, std::ptrdiff_t> count;  // of points, by stage
   for (const HistoryPoint& point : points_) ++count[point.stage];
@@ -111,30 +134,27 @@ void History::thin() {
     return;
   }
   spans_[stage] = 2 * std::max(1, spans_[stage]);
-  auto from = points_.begin();
-  while (from->stage != stage) ++from;
-  const auto end = from + points;
-  auto to = ++from;  // the first stays as it is
-  for (; from != end; ++to) {
-    HistoryPoint point = std::move(*from++);
-    if (from != end) point = merged(point, *from++);
-    *to = std::move(point);
-  }
-  points_.erase(to, end);
+  std::ptrdiff_t first = 0;
+  while (points_[static_cast<std::size_t>(first)].stage != stage) ++first;
+  const std::ptrdiff_t begin = first + 1, end = first + points;  // the first stays as it is
+  if (too_many_refused() || merge_neighbours(begin, end, true) == 0)
+    merge_neighbours(begin, end, false);
 }
 
-bool History::newest_has_room(std::int32_t stage) const {
+bool History::newest_has_room(const HistoryPoint& point) const {
   const std::size_t size = points_.size();
-  if (size < 2 || points_[size - 2].stage != stage) return false;  // a stage's first stays alone
-  const auto span = spans_.find(stage);
-  return points_[size - 1].stage == stage && span != spans_.end() &&
-         points_[size - 1].updates < span->second;
+  if (size < 2 || points_[size - 2].stage != point.stage)
+    return false;  // a stage's first stays alone
+  const HistoryPoint& newest = points_[size - 1];
+  if ((newest.refused() || point.refused()) && !too_many_refused()) return false;
+  const auto span = spans_.find(point.stage);
+  return newest.stage == point.stage && span != spans_.end() && newest.updates < span->second;
 }
 
 void History::add(HistoryPoint point) {
   ++added_;
-  if (points_.size() == most_ && !newest_has_room(point.stage)) thin();
-  if (newest_has_room(point.stage)) {
+  if (points_.size() == most_ && !newest_has_room(point)) thin();
+  if (newest_has_room(point)) {
     points_.back() = merged(points_.back(), point);
   } else {
     points_.push_back(std::move(point));

@@ -241,7 +241,6 @@ std::vector<MetricDefinition> run_metrics() {
       {"troupe_run_update", gauge, "updates", "Updates of the running stage done."},
       {"troupe_run_updates_planned", gauge, "updates", "Updates the running stage will make."},
       {"troupe_run_paused", gauge, "0 or 1", "1 while somebody has paused the run."},
-      {"troupe_run_reward_mean", gauge, "reward", "Mean reward over the newest batch."},
       {"troupe_run_pass_rate", gauge, "ratio", "Share of the newest batch that passed."},
       {"troupe_run_format_rate", gauge, "ratio", "Share of the newest batch in the right format."},
       {"troupe_run_response_length_tokens", gauge, "tokens",
@@ -258,10 +257,21 @@ std::vector<MetricDefinition> run_metrics() {
        {"sampled", "greedy"}},
       {"troupe_evaluation_format_rate", gauge, "ratio",
        "Share of held-out completions in the right format."},
-      {"troupe_evaluation_reward_mean", gauge, "reward",
-       "Mean reward on held-out prompts, sampled."},
       {"troupe_evaluation_response_length_tokens", gauge, "tokens",
        "Mean completion length on held-out prompts."},
+  };
+}
+
+/// From records: whether what is learnt is what the reward is meant to pay for.
+std::vector<MetricDefinition> trust_metrics() {
+  return {
+      {"troupe_trust_reward_mean", gauge, "reward",
+       "Mean reward over the newest batch, by what is trained on.", "env"},
+      {"troupe_trust_holdout_reward_mean", gauge, "reward",
+       "Mean reward on held-out prompts, sampled, as last measured.", "env"},
+      {"troupe_trust_reward_gap", gauge, "reward",
+       "Mean reward of the newest batch minus that on held-out prompts of the same stage; 0 while "
+       "one of them is not known."},
   };
 }
 
@@ -346,6 +356,7 @@ std::vector<MetricDefinition> make_list() {
   add({"learner", "replay-buffer", "director"}, shown_metrics());
   add({"director"}, saved_metrics());
   add({"director"}, run_metrics());
+  add({"director"}, trust_metrics());
   add(kRoles, process_metrics());
   return list;
 }

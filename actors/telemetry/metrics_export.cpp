@@ -91,10 +91,11 @@ void export_stage(Metrics& metrics, std::int32_t index, std::int32_t updates) {
   metrics.gauge("troupe_run_updates_planned").Set(updates);
 }
 
-void export_run(Metrics& metrics, const RolloutUpdateRecord& update) {
+void export_run(Metrics& metrics, const RolloutUpdateRecord& update,
+                const std::string& environment) {
   metrics.gauge("troupe_run_update").Set(update.update);
   metrics.gauge("troupe_run_updates_planned").Set(update.updates);
-  metrics.gauge("troupe_run_reward_mean").Set(update.reward_mean);
+  metrics.gauge("troupe_trust_reward_mean", environment).Set(update.reward_mean);
   metrics.gauge("troupe_run_pass_rate").Set(update.pass_rate);
   metrics.gauge("troupe_run_format_rate").Set(update.format_rate);
   metrics.gauge("troupe_run_response_length_tokens").Set(update.response_tokens_mean);
@@ -131,10 +132,11 @@ void export_run(Metrics& metrics, const SupervisedRecord& update) {
   metrics.gauge("troupe_run_supervised_loss_nats").Set(update.loss);
 }
 
-void export_record(Metrics& metrics, const EvaluationRecord& evaluation) {
+void export_record(Metrics& metrics, const EvaluationRecord& evaluation,
+                   const std::string& environment) {
   metrics.gauge("troupe_evaluation_pass_rate", "sampled").Set(evaluation.pass_rate_sampled);
   metrics.gauge("troupe_evaluation_pass_rate", "greedy").Set(evaluation.pass_rate_greedy);
-  metrics.gauge("troupe_evaluation_reward_mean").Set(evaluation.reward_mean);
+  metrics.gauge("troupe_trust_holdout_reward_mean", environment).Set(evaluation.reward_mean);
   metrics.gauge("troupe_evaluation_format_rate").Set(evaluation.format_rate);
   metrics.gauge("troupe_evaluation_response_length_tokens").Set(evaluation.mean_response_tokens);
 }

@@ -1,8 +1,7 @@
 #include "actors/telemetry/peer_series.hpp"
 
-#include "actors/telemetry/metrics.hpp"
+#include "actors/telemetry/telemetry.hpp"
 
-#include <algorithm>
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
 
@@ -15,31 +14,32 @@ constexpr const char *kConnected = "troupe_link_peer_connected",
 
 }  // namespace
 
-void PeerSeries::forget(const std::string& name) {
-  away_.erase(std::remove(away_.begin(), away_.end(), name), away_.end());
-}
-
 void PeerSeries::there(const std::string& name) {
-  forget(name);
-  metrics_.gauge(kConnected, name).Set(1);
+  away_.forget(name);
+  telemetry_.metrics().gauge(kConnected, name).Set(1);
+  telemetry_.peer(name, false);
 }
 
-void PeerSeries::there_again(const std::string& name) {
-  metrics_.counter(kReconnects, name).Increment();
+std::uint64_t PeerSeries::joined(const std::string& name) {
+  const std::uint64_t joins = ++joins_[name];
+  if (joins > 1) telemetry_.metrics().counter(kReconnects, name).Increment();
   there(name);
+  return joins;
 }
 
 void PeerSeries::away(const std::string& name) {
-  forget(name);
-  metrics_.gauge(kConnected, name).Set(0);
-  away_.push_back(name);
-  if (away_.size() > kMostAway) left(std::string(away_.front()));
+  telemetry_.metrics().gauge(kConnected, name).Set(0);
+  telemetry_.peer(name, true);
+  away_.add(name);
+  if (away_.too_many()) left(std::string(away_.oldest()));
 }
 
 void PeerSeries::left(const std::string& name) {
-  forget(name);
-  metrics_.end_series(kConnected, name);
-  metrics_.end_series(kReconnects, name);
+  away_.forget(name);
+  joins_.erase(name);
+  telemetry_.metrics().end_series(kConnected, name);
+  telemetry_.metrics().end_series(kReconnects, name);
+  telemetry_.peer_left(name);
 }
 
 }  // namespace troupe

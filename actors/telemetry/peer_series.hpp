@@ -1,31 +1,31 @@
 #pragma once
 // The metrics that have a series for each peer: pods come with new names for ever, and nobody wants a series of each.
-#include <cstddef>
-#include <deque>
+#include "actors/telemetry/recent_names.hpp"
+
+#include <cstdint>
+#include <map>
 #include <string>
 
 namespace troupe {
 
-class Metrics;  // actors/telemetry/metrics.hpp
+class Telemetry;  // actors/telemetry/telemetry.hpp
 
-/// troupe_link_peer_connected and troupe_link_reconnects_total of the peers that one door has seen. Those of theirs
-/// are set here alone. Used by one thread at a time.
+/// The peers that one door has seen: who is there, who is away and may come back, who has left. Of the newest
+/// RecentNames::kMost that are away something is shown; who is away for longer than all those counts as one that has left.
+/// Used by one thread at a time.
 class PeerSeries {
  public:
-  static constexpr std::size_t kMostAway =
-      256;  // peers; the series of who is away for longer than all those end
-
-  explicit PeerSeries(Metrics& metrics) : metrics_(metrics) {}
+  explicit PeerSeries(Telemetry& telemetry) : telemetry_(telemetry) {}
   void there(const std::string& name);
-  void there_again(const std::string& name);  // likewise, and counted
+  /// Likewise, and counted; returns how often it has joined.
+  std::uint64_t joined(const std::string& name);
   void away(const std::string& name);
   void left(const std::string& name);  // for good: its series end
 
  private:
-  void forget(const std::string& name);
-
-  Metrics& metrics_;
-  std::deque<std::string> away_;  // the longest first
+  Telemetry& telemetry_;
+  RecentNames away_;
+  std::map<std::string, std::uint64_t> joins_;
 };
 
 }  // namespace troupe

@@ -41,15 +41,24 @@ Points points_of(const std::vector<EvaluationRecord>& evaluations, double Evalua
   return points;
 }
 
-std::string reward_charts(const StageLog& stage) {
-  const Updates& u = stage.rollout_updates.kept();
+/// Marks on the axis where updates were refused, if any was.
+std::vector<Series> with_refused(std::vector<Series> series, const Updates& updates) {
+  Points marks;
+  for (const auto& update : updates)
+    if (update.refused) marks.emplace_back(update.update, 0);
+  if (!marks.empty()) series.push_back({"refused", marks, 7, true, false});
+  return series;
+}
+
+std::string reward_charts(const StageLog& stage, const Updates& u) {
   const auto e = stage.all_evaluations();
   using R = RolloutUpdateRecord;
-  return line_chart({"Reward",
-                     "mean over the batch",
-                     {{"reward", points_of(u, [](const R& r) { return r.reward_mean; })}},
-                     0.0,
-                     {}}) +
+  return line_chart(
+             {"Reward",
+              "mean over the batch",
+              with_refused({{"reward", points_of(u, [](const R& r) { return r.reward_mean; })}}, u),
+              0.0,
+              {}}) +
          line_chart(
              {"Pass rate",
               "training batches and held-out prompts",
@@ -333,8 +342,9 @@ std::string supervised_section(const StageLog& stage) {
 
 std::string rl_section(const RunLog& run, const StageLog& stage) {
   const StageRecord result = stage.result(run.wall_seconds);
-  return "<h2>Stage " + escape_html(stage.name) + "</h2><div class=grid>" + reward_charts(stage) +
-         update_charts(stage.rollout_updates.kept()) +
+  const Updates updates = stage.curve();
+  return "<h2>Stage " + escape_html(stage.name) + "</h2><div class=grid>" +
+         reward_charts(stage, updates) + update_charts(updates) +
          lag_chart(stage.totals.lag_histogram, run.staleness_bound()) + idle_chart(result.actors) +
          "</div><h3>Time line</h3>" + timelines(run, stage) + "<h3>Ledger</h3>" +
          ledger_table(result.ledger);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 namespace troupe {
@@ -30,11 +31,21 @@ void StageLog::add(const RolloutUpdateRecord& update) {
   for (std::size_t lag = 0; lag < update.lag_histogram.size(); ++lag)
     lags[lag] += update.lag_histogram[lag];
   rollout_updates.push_back(update);
+  if (update.refused) refused_updates.push_back(update);
 }
 
 void StageLog::add(const SupervisedRecord& report) {
   if (report.gate_share) probes.push_back(report);
   supervised_updates.push_back(report);
+}
+
+std::vector<RolloutUpdateRecord> StageLog::curve() const {
+  const auto earlier = [](const auto& a, const auto& b) { return a.update < b.update; };
+  std::vector<RolloutUpdateRecord> all;  // of both, each once
+  std::set_union(rollout_updates.kept().begin(), rollout_updates.kept().end(),
+                 refused_updates.kept().begin(), refused_updates.kept().end(),
+                 std::back_inserter(all), earlier);
+  return all;
 }
 
 std::int32_t StageLog::updates_done() const {

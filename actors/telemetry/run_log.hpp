@@ -28,6 +28,7 @@ struct StageLog {
   double begin = 0;
   std::optional<double> end;
   Thinned<RolloutUpdateRecord> rollout_updates;
+  Thinned<RolloutUpdateRecord> refused_updates;  // those that were refused as not finite
   UpdateTotals totals;
   Thinned<SupervisedRecord> supervised_updates;
   Thinned<SupervisedRecord> probes;  // those that tell a gate's share
@@ -38,6 +39,8 @@ struct StageLog {
   void add(const RolloutUpdateRecord& update);
   void add(const SupervisedRecord& report);
   std::int32_t updates_done() const;
+  /// What is drawn: the updates that are kept, and with them those that were refused.
+  std::vector<RolloutUpdateRecord> curve() const;
   /// The record; of a stage that has not ended, what is known of it at `now`.
   StageRecord result(double now) const;
   /// Evaluations in order of updates, with the record's before and after where they are missing.

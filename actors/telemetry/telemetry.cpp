@@ -63,7 +63,7 @@ void Telemetry::stage_begins(std::int32_t index, const std::string& kind, const 
                              std::int32_t updates) {
   {
     const std::lock_guard lock(state_->actors_mutex);
-    for (const auto& [actor, log] : state_->actors) log->mark();
+    for (const auto& [actor, one] : state_->actors) one.log->mark();
   }
   if (state_->lineage) state_->lineage->stage_begins(index);
   if (state_->plays("director")) export_stage(state_->metrics, index, updates);
@@ -81,11 +81,12 @@ void Telemetry::stage_begins(std::int32_t index, const std::string& kind, const 
 }
 
 void Telemetry::record(const RolloutUpdateRecord& update, Origin origin) {
-  if (state_->plays("director")) export_run(state_->metrics, update);
+  if (state_->plays("director")) export_run(state_->metrics, update, state_->options.environment);
   if (origin == Origin::here) export_learner(state_->metrics, update);
   if (state_->listener.rollouts) state_->listener.rollouts(update);
   std::unique_lock lock(state_->mutex);
   state_->run.add(update);
+  state_->compare_rewards();
   const std::string json = update_line_json(update);
   TensorBoardEvent event = event_of(update, state_->run.stage().name);
   event.wall_time = state_->wall_time(update.seconds_since_start);
@@ -119,10 +120,11 @@ void Telemetry::listen(Listener listener) {
 }
 
 void Telemetry::record(const EvaluationRecord& evaluation) {
-  export_record(state_->metrics, evaluation);
+  export_record(state_->metrics, evaluation, state_->options.environment);
   std::unique_lock lock(state_->mutex);
   StageLog& stage = state_->run.stage();
   stage.evaluations.push_back(evaluation);
+  state_->compare_rewards();
   const std::string line = plain_line(evaluation, stage.name);
   const std::string json = evaluation_line(evaluation, stage.index, state_->now());
   const TensorBoardEvent event = event_of(evaluation, stage.name);

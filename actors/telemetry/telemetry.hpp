@@ -85,7 +85,8 @@ struct TelemetryOptions {
   double progress_deadline_seconds = 300;  // at work without progress: not healthy
   std::string run_name, config_json, config_digest, model_description;
   std::string run_id;  // 128 bits, hexadecimal; of a process that joins a run: until it has
-  std::string build_description;  // version, compiler, LibTorch
+  std::string build_description;        // version, compiler, LibTorch
+  std::string environment = "unknown";  // what is trained on: label of the metrics of rewards
 };
 
 /// Where a run is.
@@ -101,6 +102,8 @@ struct ActorView {
   std::string name, phase;
   ActorTime time;
   std::optional<std::uint64_t> version;  // that it holds; none: not known, or it is in this process
+  std::optional<bool>
+      away{};  // of a peer: whether its link is lost; none: it is none, or not known
 };
 
 /// Safe from any thread.
@@ -114,6 +117,29 @@ class Telemetry {
   /// The log of an actor, made at first use; a restarted actor goes on with it. Valid as long as
   /// this object.
   ActivityLog& activity(const std::string& actor);
+  /// Its log counts from here on, if there is one: a stage begins. Likewise what it spent since then.
+  void mark(const std::string& actor);
+  ActorTime spent(const std::string& actor) const;
+
+  /// There is such an actor in another process. Peers come under ever new names, so all that is known of one here ends once
+  /// it has left. A name of an actor of this process is none.
+  void peer(const std::string& name, std::optional<bool> away);
+  /// For good: its series by actor and its log end. A late word of it is not heard.
+  void peer_left(const std::string& name);
+  /// What its process says of it.
+  void peer_says(const ActorView& peer);
+  void peer_spent(const std::string& name, const ActorTime& since_mark);
+  /// Of metrics by actor whose series end when a peer leaves: of who has left there are none.
+  void set(const std::string& metric, const std::string& actor, double value);
+  void increment(const std::string& metric, const std::string& actor);
+
+  /// Rollouts that generators of this process have lent to verifiers, wherever those are: changes add up.
+  void lends(std::int64_t change);
+  /// Likewise all of them, of a run whose generators are told of in another process.
+  void lent_elsewhere(std::uint64_t rollouts);
+  /// Rollouts that verifiers have, here or elsewhere; none: that is not known here.
+  std::optional<std::uint64_t> at_verifiers() const;
+
   double seconds_since_start() const;
   /// The run began that long before this process took part in it: times count from there. What metrics.jsonl of the run
   /// directory already had of this run is not said again on the terminal. Before any actor reports.

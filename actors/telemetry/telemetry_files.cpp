@@ -33,7 +33,7 @@ RunLog Telemetry::State::snapshot() const {
   copy.peak_memory_bytes = peak_memory_bytes();
   copy.finished = iso_utc(std::chrono::system_clock::now());
   const std::lock_guard lock(actors_mutex);
-  for (const auto& [name, log] : actors) copy.actors.push_back({name, log->spans(0)});
+  for (const auto& [name, one] : actors) copy.actors.push_back({name, one.log->spans(0)});
   return copy;
 }
 

@@ -16,12 +16,12 @@ std::vector<Vitals> Telemetry::State::vitals() const {
   std::map<std::string, Vitals> found;
   const auto at_work = [&](const std::string& actor, Clock::time_point since) {
     const auto moved = progress.find(actor);
-    if (moved != progress.end()) since = std::max(since, moved->second.last);
+    if (moved != progress.end()) since = std::max(since, moved->second);
     double& seconds = found[actor].seconds_at_work;
     seconds = std::max(seconds, std::chrono::duration<double>(Clock::now() - since).count());
   };
-  for (const auto& [actor, log] : actors) {
-    const auto span = log->current();
+  for (const auto& [actor, one] : actors) {
+    const auto span = one.log->current();
     if (!span) continue;
     found[actor].doing = span->phase;
     const auto begin = std::chrono::duration<double>(span->begin);
@@ -55,8 +55,14 @@ std::map<std::string, HttpServer::Page> Telemetry::State::pages() {
 }
 
 std::string Telemetry::State::scrape() {
-  for (const auto& [actor, time] : actor_times())
-    metrics.gauge("troupe_actor_idle_ratio", actor).Set(time.idle_ratio());
+  {
+    const std::lock_guard lock(actors_mutex);
+    for (const auto& [actor, one] : actors) {
+      const ActorTime time = one.log->totals_since_mark();
+      if (time.busy_seconds + time.idle_seconds > 0)
+        metrics.gauge("troupe_actor_idle_ratio", actor).Set(time.idle_ratio());
+    }
+  }
   const auto since = [](Clock::time_point begin) {
     return std::chrono::duration<double>(Clock::now() - begin).count();
   };

@@ -4,42 +4,13 @@
 
 namespace troupe {
 
-namespace {
-
-constexpr std::size_t kSpans = 50'000, kSpansWithTrace = 500'000;  // per actor; 32 bytes each
-
-}  // namespace
-
-ActivityLog& Telemetry::activity(const std::string& actor) {
-  const std::lock_guard lock(state_->actors_mutex);
-  auto& log = state_->actors[actor];
-  if (!log)
-    log = std::make_unique<ActivityLog>(actor, state_->start,
-                                        state_->options.trace ? kSpansWithTrace : kSpans);
-  return *log;
-}
-
-Pulse& Telemetry::pulse(const std::string& actor) {
-  const std::lock_guard lock(state_->actors_mutex);
-  return state_->pulses[actor];
-}
-
-std::vector<ActorView> Telemetry::actors() const {
-  const std::lock_guard lock(state_->actors_mutex);
-  std::vector<ActorView> views;
-  for (const auto& [name, log] : state_->actors) {
-    views.push_back({name, log->phase(), log->totals_since_mark(), log->version()});
-  }
-  return views;
-}
-
 double Telemetry::seconds_since_progress() const {
   const std::lock_guard lock(state_->mutex);
   if (state_->paused) return 0;
   double least = state_->now() - (state_->run.stages.empty() ? 0 : state_->run.stages.back().begin);
   const auto time = Clock::now();
-  for (const auto& [actor, entry] : state_->progress)
-    least = std::min(least, std::chrono::duration<double>(time - entry.last).count());
+  for (const auto& [actor, last] : state_->progress)
+    least = std::min(least, std::chrono::duration<double>(time - last).count());
   if (state_->resumed)
     least = std::min(least, std::chrono::duration<double>(time - *state_->resumed).count());
   return least;
@@ -49,15 +20,15 @@ double Telemetry::seconds_since_progress(const std::string& actor) const {
   const std::lock_guard lock(state_->mutex);
   const auto found = state_->progress.find(actor);
   if (found != state_->progress.end())
-    return std::chrono::duration<double>(Clock::now() - found->second.last).count();
+    return std::chrono::duration<double>(Clock::now() - found->second).count();
   return state_->now() - (state_->run.stages.empty() ? 0 : state_->run.stages.back().begin);
 }
 
 std::string Telemetry::who_does_what() const {
   const std::lock_guard lock(state_->actors_mutex);
   std::string text;
-  for (const auto& [name, log] : state_->actors) {
-    const auto spans = log->spans(0);
+  for (const auto& [name, one] : state_->actors) {
+    const auto spans = one.log->spans(0);
     if (!spans.empty()) text += (text.empty() ? "" : "; ") + name + ": " + spans.back().phase;
   }
   return text;
@@ -91,13 +62,10 @@ bool Telemetry::paused() const {
 
 void Telemetry::progress(const std::string& actor) {
   const std::lock_guard lock(state_->mutex);
-  auto found = state_->progress.find(actor);
-  if (found == state_->progress.end()) {
-    auto& gauge = state_->metrics.gauge("troupe_actor_last_progress_timestamp_seconds", actor);
-    found = state_->progress.emplace(actor, State::Progress{{}, &gauge}).first;
-  }
-  found->second.last = Clock::now();
-  found->second.timestamp->SetToCurrentTime();
+  const std::lock_guard actors_lock(state_->actors_mutex);
+  if (state_->left.contains(actor)) return;
+  state_->progress[actor] = Clock::now();
+  state_->metrics.gauge("troupe_actor_last_progress_timestamp_seconds", actor).SetToCurrentTime();
 }
 
 }  // namespace troupe

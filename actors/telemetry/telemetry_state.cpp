@@ -108,8 +108,8 @@ double Telemetry::State::wall_time(double seconds) const {
 std::vector<std::pair<std::string, ActorTime>> Telemetry::State::actor_times() const {
   const std::lock_guard lock(actors_mutex);
   std::vector<std::pair<std::string, ActorTime>> times;
-  for (const auto& [name, log] : actors) {
-    const ActorTime time = log->totals_since_mark();
+  for (const auto& [name, one] : actors) {
+    const ActorTime time = one.log->totals_since_mark();
     if (time.busy_seconds + time.idle_seconds > 0) times.emplace_back(name, time);
   }
   return times;
@@ -140,6 +140,14 @@ StatusView Telemetry::State::view() {
   v.learner_tokens_per_second = recent_tokens_per_second(s.rollout_updates.kept());
   if (!s.probes.empty()) v.gate_share = s.probes.back().gate_share;
   return v;
+}
+
+/// Of the newest stage, whose prompts both are of.
+void Telemetry::State::compare_rewards() {
+  const StageLog& stage = run.stage();
+  if (!plays("director") || stage.rollout_updates.empty() || stage.evaluations.empty()) return;
+  metrics.gauge("troupe_trust_reward_gap")
+      .Set(stage.rollout_updates.back().reward_mean - stage.evaluations.back().reward_mean);
 }
 
 void Telemetry::State::write_line(const std::string& line, std::unique_lock<std::mutex>& lock) {

@@ -7,6 +7,7 @@
 #include "actors/telemetry/line_file.hpp"
 #include "actors/telemetry/lineage.hpp"
 #include "actors/telemetry/log_sinks.hpp"
+#include "actors/telemetry/recent_names.hpp"
 #include "actors/telemetry/rollout_log.hpp"
 #include "actors/telemetry/run_log.hpp"
 #include "actors/telemetry/status.hpp"
@@ -25,6 +26,11 @@
 namespace troupe {
 
 struct Telemetry::State {
+  struct Known {
+    std::unique_ptr<ActivityLog> log;
+    bool here = false;         // referred to by an actor of this process: it stays
+    std::optional<bool> away;  // of a peer
+  };
   Listener listener;
   explicit State(TelemetryOptions given);
   ~State();
@@ -33,7 +39,9 @@ struct Telemetry::State {
   double wall_time(double seconds) const;  // since 1970, of a moment of the run
   RunLog snapshot() const;
   std::vector<std::pair<std::string, ActorTime>> actor_times() const;  // since the stage began
+  Known& known(const std::string& actor);  // made at first use; under actors_mutex
   StatusView view();
+  void compare_rewards();
   void write_line(const std::string& line, std::unique_lock<std::mutex>& lock);
   void plot(const TensorBoardEvent& event, std::unique_lock<std::mutex>& lock);
   void say(const std::string& line);
@@ -59,7 +67,8 @@ struct Telemetry::State {
   std::unique_ptr<spdlog::logger> logger;
 
   mutable std::mutex actors_mutex;  // taken after `mutex` if both are
-  std::map<std::string, std::unique_ptr<ActivityLog>> actors;
+  std::map<std::string, Known> actors;
+  RecentNames left;  // peers
   std::map<std::string, Pulse> pulses;
 
   std::unique_ptr<Lineage> lineage;      // null: not kept
@@ -73,16 +82,14 @@ struct Telemetry::State {
   LineFile lines;
   std::optional<TensorBoardFile> event_file;  // TensorBoard's; none: not asked for
   LedgerRecord exported_ledger;
-  struct Progress {
-    Clock::time_point last;
-    prometheus::Gauge* timestamp;
-  };
-  std::map<std::string, Progress> progress;
+  std::map<std::string, Clock::time_point> progress;  // the last, by actor
   Clock::time_point saved = Clock::now();
   std::map<std::string, std::optional<Clock::time_point>> held_since;  // by verifier
   std::map<std::string, bool> needs;
   std::vector<std::function<void(Metrics&)>> scrape_lookers;
   std::atomic<bool> paused = false;  // written under the lock
+  std::atomic<std::int64_t> lent = 0;
+  std::optional<std::uint64_t> lent_elsewhere;
   std::optional<Clock::time_point> resumed;
 
   std::condition_variable stop_condition;

@@ -117,12 +117,15 @@ void VerifierState::grade(const std::string& generator_name, const Generator& ge
   const std::uint64_t batch = batches_++;
   held_[batch] = Clock::now();
   show_oldest();
-  auto& depth = plan_.telemetry->metrics().gauge("troupe_verifier_queue_depth", plan_.name);
+  Metrics& metrics = plan_.telemetry->metrics();
+  metrics.gauge("troupe_actor_mailbox_depth", plan_.name)
+      .Set(static_cast<double>(self_->mailbox().size()));
+  auto& depth = metrics.gauge("troupe_verifier_queue_depth", plan_.name);
   depth.Set(static_cast<double>(rollouts.size()));
   GradedRollouts graded;
   for (const Rollout& rollout : rollouts) {
     graded.push_back({rollout, judge(plan_.rules, rollout, plan_.name)});
-    plan_.telemetry->metrics()
+    metrics
         .counter("troupe_verifier_verdicts_total",
                  label_of(graded.back().verdict.read().getOutcome()))
         .Increment();

@@ -22,7 +22,6 @@
     const s = Math.round(seconds), two = n => String(n).padStart(2, '0');
     return s >= 3600 ? Math.floor(s / 3600) + ':' + two(Math.floor(s / 60) % 60) + ':' + two(s % 60) : Math.floor(s / 60) + ':' + two(s % 60);
   };
-  const sum = values => values ? Object.values(values).reduce((a, b) => a + b, 0) : 0;
 
   // Rates over what was heard in the last 15 s; the page knows of no time before it was opened.
   const heard = [];
@@ -95,7 +94,8 @@
     const add = (role, sub) => { known[role] = { actors: (state.actors ?? []).filter(a => a.role === role), sub: sub.filter(Boolean) }; };
     const versions = Object.values(m.troupe_generator_weights_version ?? {});
     add('generator', [perSecond(rate(state, s => s.ledger?.generated_tokens)), versions.length ? Math.max(...versions) > Math.min(...versions) ? 'v' + Math.min(...versions) + '–' + Math.max(...versions) : 'version ' + versions[0] : null]);
-    add('verifier', [m.troupe_verifier_queue_depth ? count(sum(m.troupe_verifier_queue_depth)) + ' waiting' : null]);
+    const graded = state.load?.rollouts?.at_verifiers;
+    add('verifier', [graded === undefined ? null : count(graded) + ' waiting']);
     add('replay buffer', [state.ledger ? count(state.ledger.buffered_rollouts) + ' waiting' : null, state.ledger ? count(state.ledger.in_flight_rollouts) + ' in flight' : null]);
     add('learner', [perSecond(rate(state, s => s.ledger?.trained_tokens)), newest ? 'at version ' + (newest.version + 1) : null]);
     add('broadcaster', [m.troupe_broadcaster_version !== undefined && newest ? 'version ' + m.troupe_broadcaster_version : null]);
@@ -105,12 +105,12 @@
   // Of other processes, by role: how many there were, and the names of those that are not connected.
   function peers(state) {
     const known = {};
-    for (const [peer, connected] of Object.entries(state.metrics?.troupe_link_peer_connected ?? {})) {
-      const role = state.actors?.find(a => a.name === peer)?.role ?? ['generator', 'verifier', 'learner'].find(r => peer.startsWith(r.slice(0, 3))) ?? 'broadcaster';
-      if (!connected && state.left?.includes(peer)) continue;
-      const of = known[role] ??= { count: 0, gone: [] };
+    const there = state.metrics?.troupe_link_peer_connected?.['replay-buffer'];  // with a link of this process's own
+    const buffer = there === undefined ? [] : [{ name: 'replay-buffer', role: 'replay buffer', away: !there }];
+    for (const peer of [...state.peers ?? [], ...buffer]) {
+      const of = known[peer.role] ??= { count: 0, gone: [] };
       of.count += 1;
-      if (!connected) of.gone.push(peer);
+      if (peer.away) of.gone.push(peer.name);
     }
     return known;
   }
@@ -160,10 +160,10 @@
   }
 
   function actors(state) {
-    const m = state.metrics ?? {}, gone = Object.values(peers(state)).flatMap(of => of.gone), cell = value => value === undefined ? '–' : count(value);
+    const m = state.metrics ?? {}, cell = value => value === undefined ? '–' : count(value);
     at('actors').tBodies[0].replaceChildren(...(state.actors ?? []).map(a => {
       const row = make('tr');
-      const texts = [a.name, state.left?.includes(a.name) ? 'left' : gone.includes(a.name) ? 'gone' : a.phase || '–', percent(1 - a.idle_ratio), percent(a.idle_ratio), cell(a.version ?? m.troupe_generator_weights_version?.[a.name]), cell(m.troupe_actor_mailbox_depth?.[a.name]), cell(m.troupe_actor_credits_available?.[a.name]), cell(m.troupe_actor_restarts_total?.[a.name] ?? 0)];
+      const texts = [a.name, a.away ? 'gone' : a.phase || '–', percent(1 - a.idle_ratio), percent(a.idle_ratio), cell(a.version ?? m.troupe_generator_weights_version?.[a.name]), cell(m.troupe_actor_mailbox_depth?.[a.name]), cell(m.troupe_actor_credits_available?.[a.name]), cell(m.troupe_actor_restarts_total?.[a.name] ?? 0)];
       texts.forEach((text, i) => row.append(make('td', i > 1 ? 'n' : '', text)));
       return row;
     }));

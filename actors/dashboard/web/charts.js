@@ -3,9 +3,9 @@
 const charts = (() => {
   // Its legend writes style attributes, which the page's policy forbids; the keys above each chart stand in for it.
   Dygraph.PLUGINS = Dygraph.PLUGINS.filter(plugin => plugin !== Dygraph.Plugins.Legend);
-  // Series: [column, label, style]; "@" marks figures of the evaluations.
+  // Series: [column, label, style]; "@" marks figures of the evaluations, "^" dots on the axis where the column is not 0.
   const rolloutKinds = [
-    ['Reward and tests', [['reward_mean', 'reward', 1], ['pass_rate', 'passed', 2], ['@pass_rate_sampled', 'held-out', 3], ['@pass_rate_greedy', 'held-out, greedy', 4]]],
+    ['Reward and tests', [['reward_mean', 'reward', 1], ['pass_rate', 'passed', 2], ['@pass_rate_sampled', 'held-out', 3], ['@pass_rate_greedy', 'held-out, greedy', 4], ['^refused', 'refused', 5]]],
     ['Entropy, nats', [['entropy', 'entropy', 1]]],
     ['KL, nats', [['kl_behaviour', 'to the sampler', 1], ['kl_reference', 'to the start', 2]]],
     ['Completion length, tokens', [['mean_response_tokens', 'length', 1], ['@mean_response_tokens', 'held-out', 3]]],
@@ -21,8 +21,8 @@ const charts = (() => {
     ['Gradient norm', [['gradient_norm', 'norm', 1]]],
     ['Positions a second', [['positions_per_second', 'learner', 1]]],
   ];
-  const dashes = [null, null, [6, 4], [2, 3], [8, 3, 2, 3]];
-  const keyClass = ['', '', ' dash', ' dot', ' dash'];
+  const dashes = [null, null, [6, 4], [2, 3], [8, 3, 2, 3], null];
+  const keyClass = ['', '', ' dash', ' dot', ' dash', ' dot'];
   const drawn = [];
   let kinds = null, chosen = null;  // chosen: a stage that somebody wants to see; null: the newest
   const number = value => {
@@ -51,8 +51,10 @@ const charts = (() => {
   function showKeys(chart, row) {
     chart.keys.replaceChildren();
     const spoken = [];
-    chart.kind[1].forEach(([, label, style], i) => {
+    chart.kind[1].forEach(([name, label, style], i) => {
+      if (name.startsWith('^') && !chart.marked) return;
       let value = row ? row[i + 1] : null;
+      if (name.startsWith('^')) value = chart.marked;
       for (let back = chart.rows.length; value === null && !row?.hovered && back-- > 0;) value = chart.rows[back][i + 1];
       const key = document.createElement('span');
       const line = document.createElement('i');
@@ -76,6 +78,10 @@ const charts = (() => {
     chart.kind[1].forEach(([name], i) => {
       if (name.startsWith('@')) {
         for (const e of state.evaluations) if (e.stage === stage) row(e.update)[i + 1] = e[name.slice(1)];
+      } else if (name.startsWith('^')) {
+        const marks = history.points.filter(p => p[0] === stage && p[column[name.slice(1)]] > 0);
+        for (const p of marks) row(p[1])[i + 1] = 0;
+        chart.marked = marks.reduce((all, p) => all + Math.round(p[2] * p[column[name.slice(1)]]), 0);
       } else {
         for (const p of history.points)
           if (p[0] === stage) row(p[1])[i + 1] = name === '!bound' ? state.staleness_bound ?? null : p[column[name]];
@@ -86,10 +92,11 @@ const charts = (() => {
 
   function options(chart, rows) {
     const series = {};
-    const colours = chart.kind[1].map(([, , style]) => colour(style));
+    const colours = chart.kind[1].map(([name, , style]) => name.startsWith('^') ? getComputedStyle(document.documentElement).getPropertyValue('--bad').trim() : colour(style));
     chart.kind[1].forEach(([name, label, style]) => {
       const sparse = name.startsWith('@') || name === 'gate_share';
-      series[label] = { strokePattern: dashes[style], drawPoints: sparse || rows.length < 3, pointSize: 2.5, connectSeparatedPoints: true };
+      series[label] = name.startsWith('^') ? { strokeWidth: 0, drawPoints: true, pointSize: 4.5 } :
+        { strokePattern: dashes[style], drawPoints: sparse || rows.length < 3, pointSize: 2.5, connectSeparatedPoints: true };
     });
     return {
       file: rows, labels: ['update', ...chart.kind[1].map(s => s[1])], series, colors: colours,

@@ -284,6 +284,26 @@ TEST_CASE(
   CHECK(late->take_stand_in() == nullptr);
 }
 
+TEST_CASE("a stage does not look for who was lost in the one before") {
+  Config config = support::small_config();
+  config.stages.push_back(config.stages[1]);
+  Performance performance(config);
+  performance.begin(0);
+  performance.end(1);
+  performance.files.telemetry->pause(true);  // so that the stage waits for what follows
+  performance.begin(1);
+  const auto seat = std::make_shared<IdleSeat>();
+  enlist(performance, "far", seat);
+  REQUIRE(seat->cast_times(1));
+  caf::anon_send(seat->take_stand_in(), lost_atom::value, std::string("silent"));
+  REQUIRE(eventually([&] { return said(performance, "lost"); }));
+  performance.files.telemetry->pause(false);
+  CHECK(performance.end(2)->failure.empty());
+  performance.begin(2);
+  CHECK(performance.end(3)->failure.empty());
+  CHECK(seat->casts.size() == 1);
+}
+
 TEST_CASE("a stage that is closed accounts for what there was and names the reason") {
   Performance performance(endless_rollouts());
   trains(performance);

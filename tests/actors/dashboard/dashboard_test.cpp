@@ -2,6 +2,7 @@
 
 #include "actors/dashboard/state_json.hpp"
 #include "actors/dashboard/web_assets.hpp"
+#include "actors/telemetry/peer_series.hpp"
 #include "tests/actors/telemetry/http_client.hpp"
 #include "tests/actors/telemetry/sample_rollout.hpp"
 #include "tests/actors/telemetry/sample_run.hpp"
@@ -102,7 +103,7 @@ TEST_CASE("a sample of the load is in the state and in the history and on disk")
                                   {"learner", "", {1, 3}, {}}};
   };
   source.rollouts_added = [] { return std::uint64_t{0}; };
-  source.at_verifiers = [] { return 4.0; };
+  source.at_verifiers = [] { return std::uint64_t{4}; };
   source.load = LoadHistory(rig.folder.path / "load.jsonl");
   Dashboard dashboard(source, {}, true);
   dashboard.sample();
@@ -115,15 +116,46 @@ TEST_CASE("a sample of the load is in the state and in the history and on disk")
   CHECK(read_load(rig.folder.path).samples().back().seconds == 33);
 }
 
-TEST_CASE("who left is told from who is lost and may come back") {
-  RunLog run = sample_run();
-  run.add({1, "joined", "gen-0 (generator) from 127.0.0.1:1"});
-  run.add({1, "joined", "gen-1 (generator) from 127.0.0.1:2"});
-  run.add({2, "left", "replay-buffer: gen-0 has left"});
-  run.add({2, "lost", "gen-1: link_lost"});
-  CHECK(run_json(run, 3)["left"].dump() == R"(["gen-0"])");
-  run.add({3, "joined", "replay-buffer: gen-0 (generator) from 127.0.0.1:1"});
-  CHECK(run_json(run, 3)["left"].dump() == "[]");
+TEST_CASE("who left is told from who is lost however much has happened since") {
+  Rig rig;
+  TelemetryOptions options;
+  options.run_directory = rig.folder.path / "run";
+  options.quiet = true;
+  Telemetry telemetry(options);
+  PeerSeries peers(telemetry);
+  for (const char* name : {"gen-0", "gen-1", "gen-2", "ver-0"}) {
+    peers.joined(name);
+    telemetry.peer_says({name, "decode", {1, 1}, 7});
+  }
+  peers.left("gen-0");
+  peers.away("gen-1");
+  for (std::size_t i = 0; i < 2 * RunLog::kMostEvents; ++i) telemetry.event("note", "on and on");
+  Dashboard dashboard(live_source(telemetry), {}, true);
+  const auto state = nlohmann::json::parse(dashboard.state());
+  CHECK(state["peers"].dump() == R"([{"away":true,"name":"gen-1","role":"generator"},)"
+                                 R"({"away":false,"name":"gen-2","role":"generator"},)"
+                                 R"({"away":false,"name":"ver-0","role":"verifier"}])");
+  REQUIRE(state["actors"].size() == 3);
+  CHECK(state["actors"][0]["away"] == true);
+  CHECK(state["actors"][1]["away"] == false);
+}
+
+TEST_CASE("how many rollouts verifiers have is not shown where it is not known") {
+  Rig rig;
+  TelemetryOptions options;
+  options.run_directory = rig.folder.path / "run";
+  options.quiet = true;
+  options.roles = {"director"};  // generators are led by another process
+  Telemetry telemetry(options);
+  Dashboard dashboard(live_source(telemetry), {}, true);
+  const auto shown = [&] {
+    dashboard.sample();
+    return nlohmann::json::parse(dashboard.load())["samples"].back()[4];
+  };
+  CHECK(nlohmann::json::parse(dashboard.load())["columns"][4] == "at_verifiers");
+  CHECK(shown().is_null());
+  telemetry.lent_elsewhere(3);
+  CHECK(shown() == 3);
 }
 
 TEST_CASE("an actor in another process says its phase and version") {

@@ -110,6 +110,9 @@ TEST_CASE("a run goes through its stages and leaves models and a summary") {
     CHECK(metrics.find(none) == std::string::npos);
   CHECK(metrics.find("troupe_broadcaster_subscriber_lag_versions{actor=\"generator-0\"}") !=
         std::string::npos);
+  for (const char* actor : {"verifier-0", "learner"})  // others look once a second
+    CHECK(metrics.find("troupe_actor_mailbox_depth{actor=\"" + std::string(actor) + "\"}") !=
+          std::string::npos);
   for (const char* name : {"base", "model"}) {
     const gpu::LoadedModel model = gpu::load_model(run.files.directory / name);
     CHECK(model.config == run.materials.decoder);
@@ -157,7 +160,7 @@ TEST_CASE("every declared metric that a healthy run moves has moved in what is s
       "troupe_run_pass_rate",
       "troupe_evaluation_pass_rate",
       "troupe_evaluation_format_rate",
-      "troupe_evaluation_reward_mean",
+      "troupe_trust_holdout_reward_mean",
   };
   Config config = small_config();
   config.generator.count = 1;  // with a bound of 0 that makes the run a function of its seed

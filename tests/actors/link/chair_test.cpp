@@ -429,6 +429,34 @@ TEST_CASE("a director counts the rollouts that were forgotten before it came and
   CHECK(std::stoul(shown.back().id, nullptr, 16) == many - 1);
 }
 
+TEST_CASE("what is known of peers there is known to the director until they leave") {
+  Config config = synchronous();
+  config.stages[1].updates = 100'000;
+  Buffer buffer(config);
+  Led led(config, buffer.office->address());
+  REQUIRE(led.reaches(2));
+  Telemetry& there = *buffer.run.telemetry;
+  const auto peer = [&]() -> std::optional<ActorView> {
+    for (const ActorView& actor : led.run.telemetry->actors())
+      if (actor.name == "gen-7f9c") return actor;
+    return std::nullopt;
+  };
+  there.peer("gen-7f9c", true);
+  there.peer_says({"gen-7f9c", "decode", {1, 2}, 7});
+  there.lends(1000);
+  REQUIRE(until([&] { return peer() && peer()->away; }));
+  CHECK(peer()->away == true);
+  CHECK(peer()->phase == "decode");
+  CHECK(until([&] { return led.run.telemetry->at_verifiers() >= 1000u; }));
+  CHECK(led.run.telemetry->scrape().find("gen-7f9c") != std::string::npos);
+  there.peer_left("gen-7f9c");
+  CHECK(until([&] { return !peer(); }));
+  CHECK(led.run.telemetry->scrape().find("gen-7f9c") == std::string::npos);
+  caf::anon_send(led.chief, stop_atom::value);
+  led.finish();
+  CHECK(led.outcome.failure == "");
+}
+
 TEST_CASE("nothing is taken for stalled while ranks are awaited") {
   Config config = synchronous();
   config.director.stall_deadline_seconds = 1e-6;

@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <span>
 
@@ -310,6 +311,51 @@ TEST_CASE("a generator that leaves hands over what it finished and the others go
   const auto record = chief.close();
   CHECK(record->imbalance_rollouts == 0);
   CHECK(record->imbalance_tokens == 0);
+}
+
+TEST_CASE("of pods that come and go nothing is kept") {
+  SmallStageOptions options;
+  options.updates = 12;
+  options.bound = 1;
+  Chief chief(options);
+  const auto known = [&](const std::string& name) {
+    const auto actors = chief.run.telemetry->actors();
+    return std::any_of(actors.begin(), actors.end(),
+                       [&](const ActorView& actor) { return actor.name == name; }) ||
+           chief.run.telemetry->scrape().find(name) != std::string::npos;
+  };
+  const auto tell = [](SitePlan& plan) {
+    plan.report = [] { return SiteReport{.phase = "busy", .busy_seconds = 1, .idle_seconds = 1}; };
+  };
+  Role staying(chief, "gen-0", "generator", chief.office->address(), tell);
+  auto grading = std::make_unique<Role>(chief, "ver-0", "verifier", chief.office->address(), tell);
+  auto leaving = std::make_unique<Role>(chief, "generator-7f9c-x1", "generator",
+                                        chief.office->address(), tell);
+  auto other =
+      std::make_unique<Role>(chief, "verifier-5d41-q8", "verifier", chief.office->address(), tell);
+  chief.begin();
+  REQUIRE(chief.reaches(2));
+  for (const char* name : {"generator-7f9c-x1", "verifier-5d41-q8"}) {
+    CAPTURE(name);
+    const std::string idle = "troupe_actor_idle_ratio{actor=\"" + std::string(name) + "\"}";
+    REQUIRE(until([&] { return chief.run.telemetry->scrape().find(idle) != std::string::npos; }));
+  }
+  for (auto* pod : {&leaving, &other}) {
+    (*pod)->site->leave(60);
+    CHECK((*pod)->end()->kind == SiteEnd::Kind::left);
+    pod->reset();
+  }
+  REQUIRE(until([&] { return chief.ended().size() == 2; }));
+  for (const std::string& how : chief.ended()) CHECK(how == "normal");
+  CHECK(until([&] { return !known("generator-7f9c-x1") && !known("verifier-5d41-q8"); }));
+  CHECK(known("gen-0"));
+  CHECK(known("ver-0"));
+  const auto outcome = chief.finish();
+  REQUIRE(outcome);
+  CHECK(outcome->updates == 12);
+  CHECK(until([&] { return chief.run.telemetry->at_verifiers() == 0u; }));
+  CHECK(chief.close()->imbalance_rollouts == 0);
+  CHECK_FALSE(known("generator-7f9c-x1"));
 }
 
 TEST_CASE("what a leaving generator has begun another finishes and not a token is lost") {

@@ -175,6 +175,9 @@ TEST_CASE("a verdict counts on a rollout as it was lent and on no other") {
   CHECK(lent.settle(one(3)));
   CHECK_FALSE(lent.settle(one(0)));
   CHECK(lent.settle(one(2)));
+  lent.forget(1);  // and who takes no more has nothing
+  CHECK_FALSE(lent.settle(one(2)));
+  CHECK(lent.settle(one(3)));
 }
 
 }  // namespace troupe

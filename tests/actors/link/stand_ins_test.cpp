@@ -183,6 +183,31 @@ TEST_CASE_FIXTURE(StandInFixture, "what the process has finished is lent to veri
   CHECK(verifier.count() == 2);
 }
 
+TEST_CASE_FIXTURE(StandInFixture,
+                  "what verifiers elsewhere have is counted until the buffer has it") {
+  CHECK(telemetry()->at_verifiers() == 0u);
+  begin();
+  const Tickets tickets = *grant(1);
+  const Rollouts sent = rollouts_of(tickets[0]);
+  hand_over(sent);
+  CHECK(telemetry()->at_verifiers() == 0u);  // nobody has asked for them
+  Borrower verifier = borrower(), other = borrower();
+  borrow(verifier);
+  CHECK(telemetry()->at_verifiers() == 2u);
+  borrow(verifier, ids_of(sent));
+  CHECK(telemetry()->at_verifiers() == 0u);
+  hand_over(rollouts_of(tickets[1]));
+  CHECK(telemetry()->at_verifiers() == 2u);
+  caf::anon_send_exit(verifier.actor, caf::exit_reason::kill);
+  settle();
+  CHECK(telemetry()->at_verifiers() == 0u);
+  borrow(other);
+  CHECK(telemetry()->at_verifiers() == 2u);
+  caf::anon_send_exit(stand_in, caf::exit_reason::kill);  // what it lent is nobody's
+  settle();
+  CHECK(telemetry()->at_verifiers() == 0u);
+}
+
 TEST_CASE_FIXTURE(StandInFixture, "what has arrived is acknowledged with the next pull and once") {
   begin();
   const Tickets tickets = *grant(1);

@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <stdexcept>
 
 TEST_SUITE_BEGIN("actors/telemetry");
@@ -15,7 +16,15 @@ namespace troupe {
 namespace {
 
 HistoryPoint point(std::int32_t update, double value, std::int32_t stage = 0) {
-  return {stage, update, 1, 10.0 * update, std::vector<double>(history_columns().size(), value)};
+  HistoryPoint one{stage, update, 1, 10.0 * update,
+                   std::vector<double>(history_columns().size(), value)};
+  one.values.back() = 0;
+  return one;
+}
+HistoryPoint refused_point(std::int32_t update) {
+  HistoryPoint one = point(update, 0);
+  one.values.back() = 1;
+  return one;
 }
 
 }  // namespace
@@ -125,6 +134,44 @@ TEST_CASE("what is known of one of two merged points stays known") {
   }
   CHECK(history.points()[1].values[0] == 3);
   CHECK(history.points()[1].values[1] == doctest::Approx(2.5));
+}
+
+TEST_CASE("a refused update keeps a point of its own however long the run") {
+  const std::set<std::int32_t> refused = {2, 777, 778, 90'000};
+  History history(64);
+  for (std::int32_t i = 1; i <= 100'000; ++i) {
+    history.add(refused.contains(i) ? refused_point(i) : point(i, i));
+    REQUIRE(history.points().size() <= 64);
+  }
+  std::set<std::int32_t> shown;
+  std::int32_t updates = 0;
+  for (const HistoryPoint& one : history.points()) {
+    updates += one.updates;
+    if (!one.refused()) continue;
+    shown.insert(one.update);
+    CHECK(one.updates == 1);
+  }
+  CHECK(shown == refused);
+  CHECK(updates == 100'000);
+  CHECK(history_point(sample_update(3)).refused() == false);
+  RolloutUpdateRecord bad = sample_update(3);
+  bad.refused = true;
+  CHECK(history_point(bad).refused());
+  CHECK(history_columns().back() == "refused");
+}
+
+TEST_CASE("a run that refuses every update is bounded and none is forgotten") {
+  for (const std::int32_t every : {1, 2, 3}) {
+    CAPTURE(every);
+    History history(32);
+    for (std::int32_t i = 1; i <= 10'000; ++i) {
+      history.add(i % every == 0 ? refused_point(i) : point(i, i));
+      REQUIRE(history.points().size() <= 32);
+    }
+    double refused = 0;
+    for (const HistoryPoint& one : history.points()) refused += one.values.back() * one.updates;
+    CHECK(refused == doctest::Approx(10'000 / every));
+  }
 }
 
 TEST_CASE("rows of json and csv name their columns") {

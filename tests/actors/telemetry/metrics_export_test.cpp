@@ -26,11 +26,11 @@ bool has_line(const Metrics& metrics, const std::string& line) {
 
 TEST_CASE("an update's figures are exported") {
   Metrics metrics;
-  export_run(metrics, sample_update(12));
+  export_run(metrics, sample_update(12), "addition");
   export_learner(metrics, sample_update(12));
   CHECK(has_line(metrics, "troupe_run_update 12"));
   CHECK(has_line(metrics, "troupe_run_updates_planned 50"));
-  CHECK(metrics.gauge("troupe_run_reward_mean").Value() == 0.912);
+  CHECK(has_line(metrics, "troupe_trust_reward_mean{env=\"addition\"} 0.912"));
   CHECK(metrics.gauge("troupe_run_pass_rate").Value() == 0.86);
   CHECK(metrics.gauge("troupe_run_response_length_tokens").Value() == 28.4);
   CHECK(metrics.gauge("troupe_learner_version").Value() == 12);
@@ -139,8 +139,8 @@ TEST_CASE("a new ledger counts in full on top of the old one") {
 
 TEST_CASE("an evaluation is exported by mode") {
   Metrics metrics;
-  export_record(metrics, EvaluationRecord{9, 10, 128, 0.9, 0.97, 0.99, 29.5, 0.4, 0.875});
-  CHECK(metrics.gauge("troupe_evaluation_reward_mean").Value() == 0.875);
+  export_record(metrics, EvaluationRecord{9, 10, 128, 0.9, 0.97, 0.99, 29.5, 0.4, 0.875}, "jsonl");
+  CHECK(has_line(metrics, "troupe_trust_holdout_reward_mean{env=\"jsonl\"} 0.875"));
   CHECK(metrics.gauge("troupe_evaluation_pass_rate", "sampled").Value() == 0.9);
   CHECK(metrics.gauge("troupe_evaluation_pass_rate", "greedy").Value() == 0.97);
   CHECK(metrics.gauge("troupe_evaluation_format_rate").Value() == 0.99);

@@ -57,6 +57,15 @@ TEST_CASE("tokens beyond the bound stand out in the lag chart") {
   CHECK(contains(report_html(run), "<span>lag 3</span><i class='bad'"));
 }
 
+TEST_CASE("refused updates are marked beneath the reward") {
+  RunLog run = sample_run();
+  CHECK_FALSE(contains(report_html(run), "<circle class='d7'"));
+  RolloutUpdateRecord refused = sample_update(51);
+  refused.refused = true;
+  run.add(refused);
+  CHECK(contains(report_html(run), "<circle class='d7'"));
+}
+
 TEST_CASE("hostile text in samples and names and events and config is only text") {
   RunLog run = sample_run();
   const std::string attack = "</pre><script>alert(1)</script><img src=x onerror=alert(2)>";

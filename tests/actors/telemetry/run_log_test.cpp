@@ -4,6 +4,8 @@
 
 #include <doctest/doctest.h>
 
+#include <set>
+
 TEST_SUITE_BEGIN("actors/telemetry");
 
 namespace troupe {
@@ -85,6 +87,26 @@ TEST_CASE("the shares of a gate outlast the reports without one") {
   }
   REQUIRE(run.stage().probes.kept().size() == 10);
   CHECK(run.stage().probes.back().gate_share == doctest::Approx(0.45001));
+}
+
+TEST_CASE("refused updates stay in the curve of a long stage") {
+  RunLog run;
+  const std::set<std::int32_t> refused = {3, 5001, 5002, 49'000};
+  for (std::int32_t i = 1; i <= 50'000; ++i) {
+    RolloutUpdateRecord update = sample_update(i);
+    update.refused = refused.contains(i);
+    run.add(update);
+  }
+  const auto curve = run.stage().curve();
+  CHECK(curve.size() <= 2 * Thinned<RolloutUpdateRecord>::kMost);
+  std::set<std::int32_t> shown;
+  for (std::size_t i = 0; i < curve.size(); ++i) {
+    if (i > 0) CHECK(curve[i - 1].update < curve[i].update);
+    if (curve[i].refused) shown.insert(curve[i].update);
+  }
+  CHECK(shown == refused);
+  CHECK(curve.front().update == 1);
+  CHECK(curve.back().update == 50'000);
 }
 
 TEST_CASE("evaluations before and after join those made on the way") {

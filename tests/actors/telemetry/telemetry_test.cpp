@@ -405,6 +405,34 @@ TEST_CASE("the age of the saved model counts from the last time one was saved") 
   CHECK(age() <= telemetry.seconds_since_start() - before);
 }
 
+TEST_CASE("rewards in training and on held-out prompts are compared within a stage") {
+  TemporaryFolder folder;
+  TelemetryOptions options = quiet_options(folder);
+  options.environment = "addition";
+  Telemetry telemetry(options);
+  const auto shows = [&](const std::string& line) {
+    return telemetry.scrape().find("\n" + line + "\n") != std::string::npos;
+  };
+  RolloutUpdateRecord update = sample_update(1);
+  EvaluationRecord evaluation;
+  telemetry.stage_begins(0, "rl", "reason", 5);
+  evaluation.reward_mean = 0.25;
+  telemetry.record(evaluation);
+  CHECK(shows("troupe_trust_holdout_reward_mean{env=\"addition\"} 0.25"));
+  CHECK(shows("troupe_trust_reward_gap 0"));  // nothing to compare it with
+  update.reward_mean = 0.75;
+  telemetry.record(update);
+  CHECK(shows("troupe_trust_reward_mean{env=\"addition\"} 0.75"));
+  CHECK(shows("troupe_trust_reward_gap 0.5"));
+  evaluation.reward_mean = 1;
+  telemetry.record(evaluation);
+  CHECK(shows("troupe_trust_reward_gap -0.25"));
+  telemetry.stage_begins(1, "rl", "again", 5);
+  update.reward_mean = 0.5;
+  telemetry.record(update);
+  CHECK(shows("troupe_trust_reward_gap -0.25"));  // that was measured with other prompts
+}
+
 TEST_CASE("what a verifier holds ages until it holds nothing") {
   TemporaryFolder folder;
   TelemetryOptions options;

@@ -150,15 +150,17 @@ TEST_CASE("an event elsewhere is shown with its time and counted where it was") 
 TEST_CASE("an actor elsewhere is at what its process says") {
   const TemporaryFolder folder;
   Telemetry telemetry(options_in(folder));
-  telemetry.activity("gen-0").report({1, 2});
-  telemetry.activity("gen-0").report("decode", 7);
+  telemetry.peer("gen-0", true);
+  telemetry.peer_says({"gen-0", "decode", {1, 2}, 7});
   telemetry.activity("learner").enter("train", true);
   const auto actors = telemetry.actors();
   REQUIRE(actors.size() == 2);
   CHECK(actors[0].phase == "decode");
   CHECK(actors[0].version == 7);
   CHECK(actors[1].phase == "train");
+  CHECK(actors[0].away == true);
   CHECK_FALSE(actors[1].version);
+  CHECK_FALSE(actors[1].away);
 }
 
 TEST_SUITE_END();

@@ -60,6 +60,8 @@ struct ActorTime {
   phase @3 :Text;            # What it is at; empty: it has not said.
   version @4 :UInt64;        # Policy version held, of an actor in another process.
   hasVersion @5 :Bool;
+  isPeer @6 :Bool;           # It has a process of its own, which joined this one.
+  away @7 :Bool;             # A peer's link is lost.
 }
 
 struct StageEnd {
@@ -150,9 +152,11 @@ interface DirectorPost {
   note @3 (evaluation :EvaluationNote) -> ();
   pause @4 (on :Bool) -> ();
   news @5 (from :UInt64, wait :Bool) -> (news :List(News), end :UInt64, seconds :Float64, paused :Bool,
-                                         actors :List(ActorTime), shownEnd :UInt64);
+                                         actors :List(ActorTime), shownEnd :UInt64, hasAtVerifiers :Bool,
+                                         atVerifiers :UInt64);
   # Some of the news with at least that number, oldest first. With `wait` answers when there are any; none after a while,
-  # so ask again. end: above all numbers so far. seconds: since the run's start. actors: how they spend the stage.
+  # so ask again. end: above all numbers so far. seconds: since the run's start. actors: all there are, and how they spend the
+  # stage; who is not named has left. atVerifiers: rollouts that are lent to them.
   # shownEnd: above the numbers of all rollouts shown so far, of which there are those of each update that is told of.
   weights @6 () -> (source :Roles.WeightSource);
   report @7 (facts :Roles.SiteFacts) -> ();
