@@ -48,7 +48,7 @@ class Metrics {
   prometheus::Gauge& gauge(const std::string& name, const std::string& label = "");
   prometheus::Histogram& histogram(const std::string& name, const std::string& label = "");
   /// Nothing is shown of this label value any more, until it is used again. Only for a counter or gauge that is looked up
-  /// whenever it is set, by the one thread that sets it: references to it end. Errors: as above.
+  /// whenever it is set, by one thread or under one lock: references to it end. Errors: as above.
   void end_series(const std::string& name, const std::string& label);
   std::string expose() const;  // Prometheus text format
   prometheus::Registry& registry();
