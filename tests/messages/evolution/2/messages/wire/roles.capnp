@@ -146,6 +146,8 @@ interface WeightSink {
 interface VerifierPost {
   enlist @0 (site :VerifierSite) -> ();
   report @1 (facts :SiteFacts) -> ();
+  leave @2 () -> ();
+  # The process goes for good. What it was lent is lent to others.
 }
 
 interface VerifierSite {
