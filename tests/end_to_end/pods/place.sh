@@ -18,7 +18,7 @@ TEXT
   export CONTAINERS_CONF=$work/containers.conf
 }
 # runsc as podman can use it. Control groups are left alone, as above. runsc of Debian 12 takes the network of a pod for the
-# machine's on Linux 6.12 and newer, and refuses to take it over; so it asks the kernel for sockets, of the pod's own network.
+# machine's where the kernel is new (seen on 6.18), and refuses to take it over; so it asks the kernel for sockets, of the pod's own network.
 # For runsc the containers of a pod are one process, which podman's monitor of the second one takes for gone, and kills: so each
 # has a sandbox of its own.
 write_runsc() {

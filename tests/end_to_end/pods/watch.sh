@@ -10,7 +10,7 @@ until_true() {  # SECONDS COMMAND...
   done
 }
 log() { cat "$work"/volumes/{director,replay-buffer}-0-state/*/log.jsonl; }
-logged() { log | grep -qE -- "$1"; }
+logged() { log | grep -E -- "$1" > /dev/null; }  # reads all, or cat would fail
 times() { [ "$(log | grep -cE -- "$1")" -ge "$2" ]; }  # PATTERN COUNT
 address() { podman inspect "$1-troupe" "$(podman pod inspect "$1" | jq -r .InfraContainerID)" | jq -r '[.[].NetworkSettings.Networks[]?.IPAddress | select(. != "")][0]'; }
 answers() { curl -fsS --max-time 5 "http://$(address "$1"):9464$2"; }  # NAME PATH
