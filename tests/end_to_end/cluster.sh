@@ -62,7 +62,7 @@ names() { k get pods --no-headers -o custom-columns=n:.metadata.name ${1:+-l app
 cp -r "$top/deploy/kubernetes" "$work/kubernetes"
 rm -rf "$work/kubernetes/site"
 "$work/kubernetes/prepare.sh" --troupe "$troupe" --image "$image" --gpu-image "$image" > "$work/said"
-for config in "$work"/kubernetes/{base,overlays/*}/config.toml; do  # of the last stage, the rl stage
+find "$work/kubernetes" -name config.toml | while read -r config; do  # of the last stage, the rl stage
   tac "$config" | sed "0,/^updates = .*/s//updates = $updates/" | tac > "$work/config"
   cp "$work/config" "$config"
 done
